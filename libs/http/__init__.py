@@ -1,0 +1,3 @@
+"""HTTP, as the processes that speak it share it."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What all gRPC servers share: errors, status, interceptors, the server itself."""
+
+from __future__ import annotations
