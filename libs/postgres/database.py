@@ -1,0 +1,178 @@
+"""The pool of one process, and the only way to a transaction: in one tenant's context."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import asyncpg
+import structlog
+
+from libs.postgres.errors import (
+    DeadlinePassedError,
+    StorageUnavailableError,
+    TenantMissingError,
+    kind_of,
+)
+from libs.postgres.queries import load_queries
+from libs.rpc.call import find_call
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+    from libs.postgres.settings import PostgresSettings
+
+# asyncpg ships no types; a statement is checked by running it, not by its signature.
+Connection: TypeAlias = Any
+
+CONNECT_TIMEOUT = timedelta(seconds=5)
+CLOSE_TIMEOUT = timedelta(seconds=10)
+# The server ends a statement in time and says so; only where it no longer answers at all does the
+# client give up, this much later.
+UNANSWERED_GRACE = timedelta(seconds=2)
+
+_QUERIES = load_queries(__file__)
+_log = structlog.get_logger()
+
+
+class Database:
+    """A pool of connections to one database as one role."""
+
+    def __init__(self, pool: Any, statement_timeout: timedelta) -> None:
+        self._pool = pool
+        self._statement_timeout = statement_timeout
+
+    @classmethod
+    async def open(cls, settings: PostgresSettings, *, application_name: str) -> Self:
+        """A database that is used as it comes: if it is away now, calls fail until it is back.
+
+        Raises:
+            ValueError: the DSN cannot be read.
+        """
+
+        async def pool(count_min: int) -> Any:
+            return await asyncpg.create_pool(
+                settings.dsn.get_secret_value(),
+                min_size=count_min,
+                max_size=settings.pool_count_max,
+                timeout=CONNECT_TIMEOUT.total_seconds(),
+                server_settings={"application_name": application_name},
+            )
+
+        try:
+            opened = await pool(settings.pool_count_min)
+        except asyncpg.ClientConfigurationError:
+            raise
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log_unavailable(error)
+            opened = await pool(0)
+        return cls(opened, settings.statement_timeout)
+
+    async def close(self) -> None:
+        """Let running transactions end, then close every connection."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT.total_seconds()):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def ping(self) -> None:
+        """Return if the database answers.
+
+        Raises:
+            StorageUnavailableError: it does not.
+        """
+        async with self._connection(self._statement_timeout) as connection, _kinds(connection):
+            await connection.execute("SELECT 1")
+
+    @asynccontextmanager
+    async def tenant(
+        self, tenant_id: UUID, *, timeout: timedelta | None = None, must_exist: bool = True
+    ) -> AsyncIterator[Connection]:
+        """One transaction in one tenant's context; it commits if the block ends without an error.
+
+        Args:
+            tenant_id: whose rows the transaction sees and may write.
+            timeout: for the whole. Where none is given, what remains of the call that is being
+                answered, and at most the setting statement_timeout.
+            must_exist: refuse a tenant that does not exist; False is for the one who creates it.
+
+        Raises:
+            TenantMissingError: there is no such tenant.
+            StorageUnavailableError: the database is away, or went away; at the commit, nobody
+                knows whether it happened.
+            StorageConflictError: another transaction was faster.
+            DeadlinePassedError: the time is over.
+        """
+        allowed = self._allowed() if timeout is None else timeout
+        if allowed <= timedelta(0):
+            raise DeadlinePassedError
+        try:
+            async with (
+                asyncio.timeout((allowed + UNANSWERED_GRACE).total_seconds()) as deadline,
+                self._connection(allowed) as connection,
+                _kinds(connection),
+                connection.transaction(),
+            ):
+                state = await _QUERIES.enter_tenant(
+                    connection,
+                    tenant_id=tenant_id,
+                    statement_timeout_ms=max(1, int(allowed / timedelta(milliseconds=1))),
+                )
+                if state is None and must_exist:
+                    raise TenantMissingError(tenant_id)
+                yield connection
+        except TimeoutError as error:
+            if deadline.expired():
+                raise DeadlinePassedError from error
+            raise
+
+    def _allowed(self) -> timedelta:
+        call = find_call()
+        if call is None:
+            return self._statement_timeout
+        return min(self._statement_timeout, call.deadline_remaining())
+
+    @asynccontextmanager
+    async def _connection(self, timeout: timedelta) -> AsyncIterator[Connection]:
+        try:
+            connection = await self._pool.acquire(timeout=timeout.total_seconds())
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # Among them the time-out of waiting for a free connection.
+            _log_unavailable(error)
+            raise StorageUnavailableError from error
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection)
+
+
+@asynccontextmanager
+async def _kinds(connection: Connection) -> AsyncIterator[None]:
+    try:
+        yield
+    except Exception as error:
+        kind = kind_of(error, connection_lost=_is_lost(connection))
+        if kind is None:
+            raise
+        raise kind from error
+
+
+def _is_lost(connection: Connection) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        # The pool took a broken connection back and answers no question about it.
+        return True
+
+
+def _log_unavailable(error: Exception) -> None:
+    # The text may hold names of hosts and roles; the class and the SQLSTATE say enough.
+    _log.warning(
+        "database_unavailable",
+        error=type(error).__name__,
+        sqlstate=getattr(error, "sqlstate", None),
+    )

@@ -1,0 +1,100 @@
+"""Rows in every table, and what a role meets when it asks for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from uuid_utils.compat import uuid7
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+TABLES = (
+    "tenant",
+    "audit_entry",
+    "audit_seal",
+    "marketing_event",
+    "cdp_profiles",
+    "cdp_profile_version",
+    "profile_consent",
+    "profile_consent_version",
+)
+PARTITIONS = tuple(f"marketing_event_p{number:02}" for number in range(16))
+APPEND_ONLY = (
+    "audit_entry",
+    "audit_seal",
+    "marketing_event",
+    "cdp_profile_version",
+    "profile_consent_version",
+    *PARTITIONS,
+)
+# As fill.sql makes them.
+EVENT_COUNT = 300
+
+
+async def fill(superuser: Any) -> UUID:
+    """Make a tenant with rows in every table and partition."""
+    tenant_id: UUID = uuid7()
+    script = Path(__file__).with_name("fill.sql").read_text(encoding="utf-8")
+    await superuser.execute(script.replace(":tenant_id", f"'{tenant_id}'::uuid"))
+    return tenant_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What one role in one tenant's context meets in one table."""
+
+    own_count: int
+    other_count: int
+    insert_for_other: str | None
+
+
+async def look(superuser: Any, table: str, *, role: str, own: UUID, other: UUID) -> View:
+    """Look at a table as `role` in the context of `own`; nothing of it stays."""
+    mine, others = await as_role(
+        superuser,
+        role,
+        f"SELECT count(*) FILTER (WHERE tenant_id = '{own}'),"
+        f" count(*) FILTER (WHERE tenant_id = '{other}') FROM {table}",
+        context=str(own),
+    )
+    return View(
+        own_count=mine,
+        other_count=others,
+        insert_for_other=await refusal(
+            superuser,
+            role,
+            # A row of one's own, put down as the other's.
+            f"INSERT INTO {table} OVERRIDING SYSTEM VALUE"
+            f' SELECT (jsonb_populate_record(t, \'{{"tenant_id": "{other}"}}\')).*'
+            f" FROM {table} AS t WHERE tenant_id = '{own}' LIMIT 1",
+            context=str(own),
+        ),
+    )
+
+
+async def as_role(superuser: Any, role: str, statement: str, *, context: str | None = None) -> Any:
+    """The first row of `statement` as `role`; nothing of it stays."""
+    transaction = superuser.transaction()
+    await transaction.start()
+    try:
+        if context is not None:
+            await superuser.execute("SELECT set_config('leo.tenant_id', $1, true)", context)
+        await superuser.execute(f"SET LOCAL ROLE {role}")
+        return await superuser.fetchrow(statement)
+    finally:
+        await transaction.rollback()
+
+
+async def refusal(
+    superuser: Any, role: str, statement: str, *, context: str | None = None
+) -> str | None:
+    """The SQLSTATE with which `statement` is refused to `role`, or None if it passes."""
+    try:
+        await as_role(superuser, role, statement, context=context)
+    except asyncpg.PostgresError as error:
+        return str(error.sqlstate)
+    return None
