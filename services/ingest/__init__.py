@@ -1,0 +1,1 @@
+"""Ingest: events, profiles and consent come in, and stay."""

@@ -1,0 +1,1 @@
+"""What ingest knows: types and rules, no I/O."""

@@ -1,0 +1,120 @@
+"""Checks of single fields, which collect every violation instead of stopping at the first."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from libs.rpc.errors import FieldViolation
+from services.ingest.domain.limits import JSON_DEPTH_MAX, NAME_LENGTH_MAX, NUMBER_MAGNITUDE_MAX
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+# What PostgreSQL's text and jsonb cannot hold: NUL, and halves of surrogate pairs.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_NAME = re.compile(rf"[a-z0-9._-]{{1,{NAME_LENGTH_MAX}}}")
+_KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+class Fields:
+    """The violations found so far below one place of a request.
+
+    Attributes:
+        violations: every bad field, in the order found.
+    """
+
+    __slots__ = ("_prefix", "violations")
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = f"{prefix}." if prefix else ""
+        self.violations: list[FieldViolation] = []
+
+    def refuse(self, field: str, description: str) -> None:
+        """Note that `field`, named from this place, is bad, and what to do about it."""
+        self.violations.append(FieldViolation(self._prefix + field, description))
+
+    def text(self, field: str, value: str, *, length_max: int, required: bool = False) -> None:
+        """Text that can be stored, of at most `length_max` characters."""
+        if not value:
+            if required:
+                self.refuse(field, "is required")
+            return
+        if len(value) > length_max:
+            self.refuse(field, f"has {len(value)} characters; at most {length_max} are allowed")
+        if problem := unstorable(value):
+            self.refuse(field, problem)
+
+    def name(self, field: str, value: str) -> None:
+        """A required name of a-z, 0-9, '.', '_' and '-'."""
+        if not value:
+            self.refuse(field, "is required")
+        elif not _NAME.fullmatch(value):
+            self.refuse(
+                field,
+                f"must be 1 to {NAME_LENGTH_MAX} characters of a-z, 0-9, '.', '_' and '-'",
+            )
+
+    def kebab(self, field: str, value: str) -> None:
+        """A required name in kebab-case, such as "zalo-template"."""
+        if not value:
+            self.refuse(field, "is required")
+        elif len(value) > NAME_LENGTH_MAX or not _KEBAB.fullmatch(value):
+            self.refuse(field, f"must be kebab-case of at most {NAME_LENGTH_MAX} characters")
+
+    def count(self, field: str, count: int, count_max: int) -> None:
+        """At most `count_max` items."""
+        if count > count_max:
+            self.refuse(field, f"has {count} items; at most {count_max} are allowed")
+
+    def time(
+        self, field: str, value: datetime, *, now: datetime, ahead: timedelta, age: timedelta | None
+    ) -> None:
+        """A time at most `ahead` of now and, where `age` is given, at most that far back."""
+        if value > now + ahead:
+            self.refuse(field, f"lies more than {ahead} ahead of the server's clock")
+        elif age is not None and value < now - age:
+            self.refuse(field, f"lies more than {age.days} days back; is the unit right?")
+
+    def json(self, field: str, value: object, *, depth_max: int = JSON_DEPTH_MAX) -> bool:
+        """JSON that can be stored and read by everybody; only the first violation is noted."""
+        problem = _json_problem(value, field, depth_max)
+        if problem is not None:
+            self.refuse(*problem)
+        return problem is None
+
+
+def unstorable(value: str) -> str | None:
+    """What in a text PostgreSQL could not store, or None."""
+    found = _UNSTORABLE.search(value)
+    if found is None:
+        return None
+    if found.group() == "\x00":
+        return "has a NUL character (U+0000); leave it out"
+    return "has half of a surrogate pair; encode the text as UTF-8"
+
+
+def _json_problem(value: Any, path: str, depth_left: int) -> tuple[str, str] | None:  # noqa: PLR0911
+    if isinstance(value, str):
+        problem = unstorable(value)
+        return (path, problem) if problem else None
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        # The comparison is false for NaN as well.
+        if -NUMBER_MAGNITUDE_MAX <= value <= NUMBER_MAGNITUDE_MAX:
+            return None
+        return (path, "is a number beyond ±(2^53 - 1), which loses digits; send it as a string")
+    if depth_left == 0:
+        return (path, "is nested too deep")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if problem := unstorable(key):
+                return (path, f"has a key that {problem}")
+            if found := _json_problem(item, f"{path}.{key}", depth_left - 1):
+                return found
+        return None
+    for index, item in enumerate(value):
+        if found := _json_problem(item, f"{path}[{index}]", depth_left - 1):
+            return found
+    return None

@@ -1,0 +1,182 @@
+"""IngestService on the wire: translation only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from leo.ingest.v1 import ingest_service_pb2 as pb
+from leo.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
+from libs.auth.caller import current_caller, current_tenant
+from libs.rpc.call import current_call
+from libs.rpc.errors import FieldViolation
+from services.ingest import messages, usecases
+from services.ingest.domain.fields import Fields
+from services.ingest.domain.limits import (
+    EVENT_BATCH_COUNT_MAX,
+    EXT_ID_LENGTH_MAX,
+    PROFILE_BATCH_COUNT_MAX,
+)
+from services.ingest.domain.profile import Profile, with_document
+from services.ingest.domain.request import Origin
+from services.ingest.errors import FieldInvalidError
+from services.ingest.sources import read_document
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from uuid import UUID
+
+    from grpc.aio import ServicerContext
+
+    from libs.rpc.errors import LeoError
+    from services.ingest.batcher import EventBatcher
+    from services.ingest.store import IngestStore
+    from services.ingest.usecases import ReadEvent
+
+    Context: TypeAlias = ServicerContext[Any, Any]
+
+
+class IngestServicer(IngestServiceServicer):
+    """One method for each RPC of IngestService."""
+
+    def __init__(self, store: IngestStore, batcher: EventBatcher) -> None:
+        self._store = store
+        self._batcher = batcher
+
+    async def IngestEvent(
+        self, request: pb.IngestEventRequest, context: Context
+    ) -> pb.IngestEventResponse:
+        tenant_id = current_tenant()
+        event = messages.event_of(request.event, tenant_id, "event", datetime.now(UTC))
+        if isinstance(event, FieldInvalidError):
+            raise event
+        answer = await usecases.ingest_event(self._batcher, tenant_id, event)
+        return pb.IngestEventResponse(result=messages.event_result(answer, current_call().call_id))
+
+    async def BatchIngestEvents(
+        self, request: pb.BatchIngestEventsRequest, context: Context
+    ) -> pb.BatchIngestEventsResponse:
+        tenant_id = current_tenant()
+        answers = await usecases.batch_ingest_events(
+            self._store, tenant_id, _read_events(request.events, tenant_id)
+        )
+        call_id = current_call().call_id
+        return pb.BatchIngestEventsResponse(
+            results=[messages.event_result(answer, call_id) for answer in answers]
+        )
+
+    async def StreamEvents(
+        self,
+        request_iterator: AsyncIterator[pb.StreamEventsRequest],
+        context: Context,
+    ) -> AsyncIterator[pb.StreamEventsResponse]:
+        tenant_id = current_tenant()
+        call_id = current_call().call_id
+
+        async def read() -> AsyncIterator[Sequence[ReadEvent]]:
+            async for request in request_iterator:
+                yield _read_events(request.events, tenant_id)
+
+        async for position, answers in usecases.stream_events(self._store, tenant_id, read()):
+            yield pb.StreamEventsResponse(
+                first_position=position,
+                durable_position=position + len(answers) - 1,
+                results=[messages.event_result(answer, call_id) for answer in answers],
+            )
+
+    async def BatchUpsertProfiles(
+        self, request: pb.BatchUpsertProfilesRequest, context: Context
+    ) -> pb.BatchUpsertProfilesResponse:
+        _check_count("profiles", len(request.profiles), PROFILE_BATCH_COUNT_MAX)
+        now = datetime.now(UTC)
+        read = [
+            _read_profile(profile, f"profiles[{index}]", now)
+            for index, profile in enumerate(request.profiles)
+        ]
+        answers = await usecases.batch_upsert_profiles(
+            self._store,
+            current_tenant(),
+            [
+                with_document(profile) if isinstance(profile, Profile) else profile
+                for profile, _ in read
+            ],
+        )
+        call_id = current_call().call_id
+        return pb.BatchUpsertProfilesResponse(
+            results=[
+                messages.profile_result(answer, warnings, call_id)
+                for answer, (_, warnings) in zip(answers, read, strict=True)
+            ]
+        )
+
+    async def GetProfile(
+        self, request: pb.GetProfileRequest, context: Context
+    ) -> pb.GetProfileResponse:
+        found = Fields()
+        found.text("ext_id", request.ext_id, length_max=EXT_ID_LENGTH_MAX, required=True)
+        if found.violations:
+            raise FieldInvalidError(found.violations)
+        profile, consents = await usecases.get_profile(
+            self._store, current_tenant(), request.ext_id
+        )
+        return pb.GetProfileResponse(
+            profile=messages.profile_message(profile),
+            consents=[messages.consent_message(consent) for consent in consents],
+        )
+
+    async def SetConsent(
+        self, request: pb.SetConsentRequest, context: Context
+    ) -> pb.SetConsentResponse:
+        consent = await usecases.set_consent(
+            self._store,
+            current_tenant(),
+            request.ext_id,
+            messages.statement_of(request, datetime.now(UTC)),
+            _origin(request),
+        )
+        return pb.SetConsentResponse(consent=messages.consent_message(consent))
+
+    async def CreateTenant(
+        self, request: pb.CreateTenantRequest, context: Context
+    ) -> pb.CreateTenantResponse:
+        tenant = await usecases.create_tenant(
+            self._store, messages.tenant_of(request.tenant), _origin(request)
+        )
+        return pb.CreateTenantResponse(tenant=messages.tenant_message(tenant))
+
+
+def _read_events(events: Sequence[pb.Event], tenant_id: UUID) -> list[ReadEvent]:
+    _check_count("events", len(events), EVENT_BATCH_COUNT_MAX)
+    now = datetime.now(UTC)
+    return [
+        messages.event_of(event, tenant_id, f"events[{index}]", now)
+        for index, event in enumerate(events)
+    ]
+
+
+def _read_profile(
+    message: pb.ProfileInput, place: str, now: datetime
+) -> tuple[Profile | LeoError, list[FieldViolation]]:
+    """A profile or why not, and what of a source's document was left out."""
+    kind = message.WhichOneof("input")
+    if kind == "profile":
+        return messages.profile_of(message.profile, f"{place}.profile", now), []
+    if kind == "document":
+        document = message.document
+        return read_document(document.source, document.json, f"{place}.document", now)
+    return FieldInvalidError([FieldViolation(place, "needs a profile or a document")]), []
+
+
+def _check_count(field: str, count: int, count_max: int) -> None:
+    if not 1 <= count <= count_max:
+        raise FieldInvalidError(
+            [FieldViolation(field, f"has {count} items; 1 to {count_max} are allowed")]
+        )
+
+
+def _origin(request: pb.SetConsentRequest | pb.CreateTenantRequest) -> Origin:
+    return Origin(
+        actor=current_caller().subject,
+        call_id=current_call().call_id,
+        request=messages.request_key_of(request),
+    )
