@@ -1,0 +1,38 @@
+"""`python -m services.edge serve`: the HTTP door."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+
+from libs.http.server import run_application
+from libs.rpc.address import check_plaintext
+from libs.rpc.errors import StartError
+from libs.telemetry import configure_logging
+from services.edge.app import build_application
+from services.edge.settings import EdgeSettings
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    if sys.argv[1:] != ["serve"]:
+        sys.exit("usage: python -m services.edge serve")
+    configure_logging("edge")
+    settings = EdgeSettings()
+    try:
+        check_plaintext(
+            settings.address,
+            behind_tls_proxy=settings.behind_tls_proxy,
+            setting="LEO_EDGE_BEHIND_TLS_PROXY",
+        )
+    except StartError as error:
+        log.error("cannot start", problem=str(error))  # noqa: TRY400 - the text says it all
+        sys.exit(1)
+    run_application(build_application(settings), settings.address)
+
+
+if __name__ == "__main__":
+    main()
