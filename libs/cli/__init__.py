@@ -1,0 +1,1 @@
+"""`leo`, the one command of people and scripts."""

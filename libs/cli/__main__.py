@@ -1,0 +1,133 @@
+"""The commands of `leo`. Each is imported when it is called, so that `leo --help` is quick."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from libs.cli.errors import CommandError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Run, look into and measure LEO Activation on this machine.\n\n"
+    "The data lives in [bold].leo[/bold] of the current folder, or where LEO_DATA says.",
+)
+
+
+@app.command()
+def up(
+    *,
+    detach: bool = typer.Option(
+        False, "--detach", help="Return when it is up; `leo down` ends it."
+    ),
+    free_ports: bool = typer.Option(
+        False, "--free-ports", help="Listen on free ports: for a second stack beside this one."
+    ),
+) -> None:
+    """Start the stack: PostgreSQL, Valkey, migrations, issuer, services and edge.
+
+    In the foreground; Ctrl-C stops every process. On a data folder whose stack runs already it
+    says so and does nothing.
+    """
+    from libs.cli import stack
+
+    stack.up(detach=detach, free_ports=free_ports)
+
+
+@app.command()
+def down() -> None:
+    """Stop the running stack of this data folder and wait until it is gone."""
+    from libs.cli import stack
+
+    stack.down()
+
+
+@app.command()
+def status(
+    *, as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON.")
+) -> None:
+    """Show each process: pid, address, health, restarts. Exit status 0 if all are healthy."""
+    from libs.cli import stack
+
+    stack.status(as_json=as_json)
+
+
+@app.command()
+def token(
+    *,
+    tenant: str = typer.Option(
+        "", help="The tenant, by name or id. The platform's RPCs need none."
+    ),
+    scope: list[str] = typer.Option([], help="A scope, such as leo.events.write; may be repeated."),
+    preset: str = typer.Option("", help="A list of scopes by name: ingest, admin or all."),
+) -> None:
+    """Print a development token, good for five minutes.
+
+    grpcurl -plaintext -H "authorization: Bearer $(leo token --tenant demo --preset ingest)" …
+    """
+    from libs.cli import tokens
+
+    tokens.token(tenant=tenant, scopes=scope, preset=preset)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def psql(
+    context: typer.Context,
+    *,
+    role: str = typer.Option(
+        "auditor", "--as", help="auditor (reads everything, writes nothing) or owner."
+    ),
+) -> None:
+    """Open the embedded database; everything else is handed to psql.
+
+    leo psql -c "SELECT event_type, count(*) FROM marketing_event GROUP BY 1"
+    """
+    from libs.cli import database
+
+    database.psql(role, context.args)
+
+
+@app.command()
+def migrate(
+    direction: str = typer.Argument("up", help="up, or down by one migration."),
+) -> None:
+    """Bring the schema of the running stack to this version, or one migration back."""
+    from libs.cli import database
+
+    database.migrate(direction)
+
+
+@app.command()
+def demo() -> None:
+    """Run the main job on real events: people, purchases and consents come in.
+
+    Starts the stack if none runs, and leaves it running.
+    """
+    from libs.demo.command import demo as run
+
+    run()
+
+
+def main() -> None:
+    """Run a command of the command line; an expected failure is one sentence, not a traceback."""
+    if sys.argv[1:2] == ["bench"]:
+        from libs.bench.command import app as bench
+
+        app.add_typer(bench, name="bench")
+    else:
+        app.command("bench", help="Measure this version on this machine.")(lambda: None)
+    try:
+        app()
+    except CommandError as error:
+        typer.secho(str(error), err=True, fg=typer.colors.RED)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""`leo token`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+import asyncpg
+import httpx
+import typer
+
+from libs.cli.database import dsn_of
+from libs.cli.errors import CommandError, NoStackError
+from libs.embedded.credentials import DEVELOPER, load_credentials
+from libs.postgres import roles
+from libs.supervisor.stack import SCOPES
+from libs.supervisor.state import data_folder, read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
+    "ingest": ("leo.events.write", "leo.profiles.read", "leo.profiles.write"),
+    "admin": ("leo.tenants.admin",),
+    "all": SCOPES,
+}
+
+
+def token(*, tenant: str, scopes: Sequence[str], preset: str) -> None:
+    """Print a token of the development issuer and nothing else."""
+    state = read_state(data_folder())
+    if state is None:
+        raise NoStackError
+    if preset and preset not in PRESETS:
+        raise CommandError(f'no preset "{preset}"; there are: {", ".join(PRESETS)}')
+    wanted = [*PRESETS.get(preset, ()), *scopes]
+    if not wanted:
+        raise CommandError("name what the token is for: --preset ingest, or --scope …")
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": DEVELOPER,
+        "client_secret": load_credentials(data_folder())[DEVELOPER],
+        "scope": " ".join(wanted),
+    }
+    if tenant:
+        form["tenant_id"] = str(asyncio.run(_tenant_id(tenant)))
+    answer = httpx.post(state.token_url, data=form, trust_env=False)
+    if answer.status_code != httpx.codes.OK:
+        raise CommandError(f"the issuer refused: {answer.json()['error_description']}")
+    typer.echo(answer.json()["access_token"])
+
+
+async def _tenant_id(tenant: str) -> UUID:
+    with suppress(ValueError):
+        return UUID(tenant)
+    connection = await asyncpg.connect(dsn_of(roles.AUDITOR))
+    try:
+        found = await connection.fetchval("SELECT tenant_id FROM tenant WHERE name = $1", tenant)
+    finally:
+        await connection.close()
+    if found is None:
+        raise CommandError(f'there is no tenant named "{tenant}"')
+    return UUID(str(found))

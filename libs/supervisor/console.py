@@ -1,0 +1,65 @@
+"""What the operator sees of the supervisor: one line for each thing that happens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console as Terminal
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from libs.supervisor.state import StackState
+
+TAIL_LINE_COUNT = 15
+
+
+class Console:
+    """Lines on standard error, in colour where that is a terminal."""
+
+    def __init__(self) -> None:
+        self._terminal = Terminal(stderr=True, highlight=False, soft_wrap=True)
+
+    def starting(self, name: str) -> None:
+        """A process or step begins."""
+        if self._terminal.is_terminal:
+            self._terminal.print(f"[dim]  … {name}[/dim]", end="\r")
+
+    def started(self, name: str, address: str, seconds: float) -> None:
+        """It answers."""
+        self._terminal.print(f"[green]  ✓[/green] {name:<11} {address:<21} {seconds:5.1f} s")
+
+    def failed(self, name: str, problem: str) -> None:
+        """It could not be started."""
+        self._terminal.print(f"[red]  ✗[/red] {name}: {escape(problem)}")
+
+    def tail(self, log: Path) -> None:
+        """The last lines of a log, after a failure."""
+        if log.exists():
+            lines = log.read_text(errors="replace").splitlines()[-TAIL_LINE_COUNT:]
+            self._terminal.print(f"[dim]The end of {log}:[/dim]")
+            for line in lines:
+                self._terminal.print(f"    {escape(line)}")
+
+    def died(self, name: str, status: int | None, wait_seconds: float) -> None:
+        """A process ended that nobody had stopped."""
+        how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
+        self._terminal.print(
+            f"[yellow]  ![/yellow] {name} died ({how}); again in {wait_seconds:.1f} s"
+        )
+
+    def ready(self, state: StackState) -> None:
+        """Everything answers."""
+        self._terminal.print(
+            f"[bold green]The stack is up.[/bold green] gRPC at {state.address('ingest')}, "
+            f"HTTP at {state.address('edge')}. Logs in {state.data_folder}/logs. Ctrl-C stops it."
+        )
+
+    def stopping(self) -> None:
+        """Everything is being stopped."""
+        self._terminal.print("Stopping; once more to stop at once …")
+
+    def stopped(self) -> None:
+        """Nothing runs any more."""
+        self._terminal.print("Stopped.")

@@ -1,0 +1,127 @@
+"""One of our own processes, with the interface of the embedded servers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import httpx
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from libs.embedded.errors import EmbeddedError
+from libs.embedded.process import spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+START_TIMEOUT_SECONDS = 60
+# A service ends its calls in progress within ten (libs/rpc/settings.py).
+STOP_TIMEOUT_SECONDS = 15
+PROBE_TIMEOUT_SECONDS = 2
+POLL_SECONDS = 0.05
+
+
+class ServiceProcess:
+    """`python -m <module> serve`.
+
+    Attributes:
+        process: None before the first start.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        address: str,
+        probe: str,
+        environment: Mapping[str, str],
+        log: Path,
+    ) -> None:
+        """Describe the process; `start` starts it.
+
+        Args:
+            module: such as "services.ingest".
+            address: where it listens.
+            probe: "grpc" for the standard health service, or the path of a GET that answers 200.
+            environment: its settings, on top of our own environment.
+            log: where its output goes.
+        """
+        self.address = address
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+        self._command = [sys.executable, "-m", module, "serve"]
+        self._probe = probe
+        self._environment = environment
+
+    async def start(self) -> None:
+        """Start and wait until it answers.
+
+        Raises:
+            EmbeddedError: it ended or does not answer; the message ends with what it said last.
+        """
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        environment = os.environ | self._environment
+        self.process = spawn(self._command, log=self.log, environment=environment)
+        async with asyncio.timeout(START_TIMEOUT_SECONDS) as limit:
+            try:
+                while not await self.answers():
+                    if self.process.poll() is not None:
+                        raise EmbeddedError(f"it ended while starting: {self._last_line()}")
+                    await asyncio.sleep(POLL_SECONDS)
+            except TimeoutError as error:
+                if not limit.expired():
+                    raise
+                await self.kill()
+                raise EmbeddedError(f"it does not answer: {self._last_line()}") from error
+
+    async def stop(self) -> None:
+        """Let it end what it does, then stop."""
+        await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """Stop at once."""
+        await self._end(signal.SIGKILL)
+
+    async def answers(self) -> bool:
+        """Whether it says that it can serve."""
+        if self._probe == "grpc":
+            return await _grpc_answers(self.address)
+        try:
+            async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_SECONDS, trust_env=False) as client:
+                response = await client.get(f"http://{self.address}{self._probe}")
+        except httpx.HTTPError:
+            return False
+        return response.status_code == httpx.codes.OK
+
+    async def _end(self, number: signal.Signals) -> None:
+        process = self.process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(number)
+        try:
+            await asyncio.to_thread(process.wait, STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await asyncio.to_thread(process.wait)
+
+    def _last_line(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return f"{lines[-1] if lines else 'it said nothing'} (all of it: {self.log})"
+
+
+async def _grpc_answers(address: str) -> bool:
+    async with grpc.aio.insecure_channel(address) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = await health.Check(
+                health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT_SECONDS
+            )
+        except grpc.aio.AioRpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -1,0 +1,175 @@
+"""Starts the stack in order, watches it, restarts what dies, stops it in order.
+
+Own code, because the process supervisors on PyPI neither tie their children to the parent's death
+nor start one process when the one before it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from libs.embedded.errors import EmbeddedError
+from libs.postgres.migrations import MigrationError
+from libs.supervisor.state import Health, ProcessState, StackState, write_state
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from pathlib import Path
+
+    from libs.supervisor.console import Console
+    from libs.supervisor.stack import Managed, Stack
+
+WATCH_INTERVAL_SECONDS: Final = 0.1
+PROBE_INTERVAL_SECONDS: Final = 1.0
+BACKOFF_SECONDS_MIN: Final = 0.2
+BACKOFF_SECONDS_MAX: Final = 30.0
+# A process that lived this long starts over at the shortest back-off.
+STABLE_SECONDS: Final = 60.0
+
+
+class Supervisor:
+    """One life of a stack, from start to stop."""
+
+    def __init__(self, folder: Path, stack: Stack, console: Console) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._console = console
+        self._health: dict[str, Health] = dict.fromkeys(stack.processes, "stopped")
+        self._restarts = dict.fromkeys(stack.processes, 0)
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    async def run(self) -> bool:
+        """Run until SIGINT or SIGTERM; False if the stack could not be started.
+
+        A second signal stops everything at once instead of in order.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal)
+        started = asyncio.create_task(self._start())
+        try:
+            if await self._until_stopped(started):
+                if not started.result():
+                    return False
+                self._console.ready(self._state())
+                async with asyncio.TaskGroup() as watches:
+                    tasks = [
+                        watches.create_task(self._watch(name, managed))
+                        for name, managed in self._stack.processes.items()
+                    ]
+                    await self._stop.wait()
+                    for task in tasks:
+                        task.cancel()
+            return True
+        finally:
+            await self._stop_all()
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _until_stopped(self, work: asyncio.Task[bool]) -> bool:
+        """Wait for `work` to end or a signal; whether it ended by itself."""
+        stop = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if work.done():
+            return True
+        work.cancel()
+        await asyncio.wait({work})
+        return False
+
+    async def _start(self) -> bool:
+        self._stack.write_issuer_clients()
+        for name, managed in self._stack.processes.items():
+            if not await self._step(name, self._start_one(name, managed)):
+                self._console.tail(managed.log)
+                return False
+            if name == "postgres" and not await self._step("migrations", self._stack.migrate()):
+                return False
+        return True
+
+    async def _start_one(self, name: str, managed: Managed) -> None:
+        self._set_health(name, "starting")
+        await managed.start()
+        self._set_health(name, "healthy")
+
+    async def _step(self, name: str, work: Awaitable[None]) -> bool:
+        began = time.monotonic()
+        self._console.starting(name)
+        try:
+            await work
+        except (EmbeddedError, MigrationError) as error:
+            self._console.failed(name, str(error))
+            return False
+        managed = self._stack.processes.get(name)
+        self._console.started(name, managed.address if managed else "", time.monotonic() - began)
+        return True
+
+    async def _watch(self, name: str, managed: Managed) -> None:
+        backoff = BACKOFF_SECONDS_MIN
+        began = time.monotonic()
+        probed = began
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL_SECONDS)
+            if managed.process is not None and managed.process.poll() is None:
+                if time.monotonic() - probed >= PROBE_INTERVAL_SECONDS:
+                    answers = await managed.answers()
+                    self._set_health(name, "healthy" if answers else "unhealthy")
+                    probed = time.monotonic()
+                continue
+            if time.monotonic() - began > STABLE_SECONDS:
+                backoff = BACKOFF_SECONDS_MIN
+            # Jitter, so that what died together does not come back together.
+            wait = backoff * random.uniform(0.5, 1.0)  # noqa: S311
+            self._set_health(name, "restarting")
+            self._console.died(name, managed.process.returncode if managed.process else None, wait)
+            await asyncio.sleep(wait)
+            backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+            began = time.monotonic()
+            self._restarts[name] += 1
+            await self._step(name, self._start_one(name, managed))
+
+    async def _stop_all(self) -> None:
+        self._console.stopping()
+        for name, managed in reversed(self._stack.processes.items()):
+            stopping = asyncio.create_task(managed.stop())
+            hurry = asyncio.create_task(self._hurry.wait())
+            await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            hurry.cancel()
+            if not stopping.done():
+                await managed.kill()
+                await stopping
+            self._health[name] = "stopped"
+        self._console.stopped()
+
+    def _set_health(self, name: str, health: Health) -> None:
+        """Publish news; a restart that succeeds is news too, because the pid is another."""
+        if self._health[name] != health:
+            self._health[name] = health
+            write_state(self._folder, self._state())
+
+    def _state(self) -> StackState:
+        return StackState(
+            version=version("leo-activation"),
+            supervisor_pid=os.getpid(),
+            data_folder=str(self._folder),
+            processes=tuple(
+                ProcessState(
+                    name=name,
+                    pid=managed.process.pid if managed.process else None,
+                    address=managed.address,
+                    health=self._health[name],
+                    restarts=self._restarts[name],
+                )
+                for name, managed in self._stack.processes.items()
+            ),
+        )
