@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-import rfc8785
+from libs import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +36,8 @@ def canonical_row(row: Mapping[str, object]) -> bytes:
     """
     values = {column: _json_value(value) for column, value in row.items()}
     try:
-        return rfc8785.dumps(values)
-    except rfc8785.CanonicalizationError as error:
+        return canonical.dumps(values)
+    except canonical.CanonicalError as error:
         bad = [column for column, value in values.items() if not _is_canonical(value)]
         raise ValueError(f"no canonical form: column {', '.join(bad)}") from error
 
@@ -71,7 +71,7 @@ def _json_value(value: object) -> Any:
 
 def _is_canonical(value: Any) -> bool:
     try:
-        rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError:
+        canonical.dumps(value)
+    except canonical.CanonicalError:
         return False
     return True

@@ -116,12 +116,9 @@ def demo() -> None:
 
 def main() -> None:
     """Run a command of the command line; an expected failure is one sentence, not a traceback."""
-    if sys.argv[1:2] == ["bench"]:
-        from libs.bench.command import app as bench
+    from libs.bench.command import app as bench
 
-        app.add_typer(bench, name="bench")
-    else:
-        app.command("bench", help="Measure this version on this machine.")(lambda: None)
+    app.add_typer(bench, name="bench")
     try:
         app()
     except CommandError as error:

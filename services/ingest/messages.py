@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
-import rfc8785
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 from leo.ingest.v1 import ingest_service_pb2 as pb
+from libs.fields import NUMBER_MAGNITUDE_MAX, Fields
+from libs.rpc import requests
 from libs.rpc.errors import FieldViolation
 from libs.rpc.status import status_of
 from services.ingest.domain.consent import Consent, Statement, check_statement
 from services.ingest.domain.event import read_event
-from services.ingest.domain.fields import Fields
-from services.ingest.domain.limits import NUMBER_MAGNITUDE_MAX
 from services.ingest.domain.profile import (
     BirthDate,
     Profile,
@@ -27,7 +24,6 @@ from services.ingest.domain.profile import (
     check_profile,
     normal_email,
 )
-from services.ingest.domain.request import RequestKey
 from services.ingest.domain.tenant import TIME_ZONE_DEFAULT, NewTenant, Tenant, check_tenant
 from services.ingest.errors import FieldInvalidError
 from services.ingest.usecases import Ingested
@@ -35,13 +31,14 @@ from services.ingest.usecases import Ingested
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from uuid import UUID
 
+    from google.protobuf.message import Message
     from google.protobuf.struct_pb2 import Struct, Value
 
+    from libs.rpc.requests import RequestKey
     from services.ingest.domain.profile import CurrentProfile
     from services.ingest.usecases import EventAnswer, ProfileAnswer, ReadEvent
-
-_UUID4 = 4
 
 
 def event_of(message: pb.Event, tenant_id: UUID, place: str, now: datetime) -> ReadEvent:
@@ -259,16 +256,13 @@ def tenant_message(tenant: Tenant) -> pb.Tenant:
     )
 
 
-def request_key_of(request: pb.SetConsentRequest | pb.CreateTenantRequest) -> RequestKey | None:
+def request_key_of(request: Message) -> RequestKey | None:
     """The client's name for the request, or None without one. Raises FieldInvalidError."""
-    if not request.request_id:
-        return None
-    request_id = _uuid4_of(request.request_id)
-    if request_id is None:
-        raise FieldInvalidError([FieldViolation("request_id", "must be a UUID of version 4")])
-    body = MessageToDict(request)
-    del body["requestId"]
-    return RequestKey(request_id, hashlib.sha256(rfc8785.dumps(body)).digest())
+    try:
+        return requests.request_key_of(request)
+    except requests.RequestIdError as error:
+        violation = FieldViolation("request_id", "must be a UUID of version 4")
+        raise FieldInvalidError([violation]) from error
 
 
 def plain_of(struct: Struct) -> dict[str, Any]:
@@ -296,14 +290,7 @@ def _plain(value: Value) -> Any:
     return getattr(value, kind)
 
 
-def _uuid4_of(text: str) -> UUID | None:
-    try:
-        found = UUID(text)
-    except ValueError:
-        return None
-    return found if found.version == _UUID4 else None
-
-
+@lru_cache(maxsize=64)  # the events of a batch have one time; a message field takes a copy
 def _timestamp_of(time: datetime) -> Timestamp:
     timestamp = Timestamp()
     timestamp.FromDatetime(time)

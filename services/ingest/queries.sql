@@ -1,25 +1,31 @@
 -- Every statement of ingest. Each runs inside one tenant's context (libs/postgres), so the policies
 -- add the tenant by themselves; tenant_id is named where a key or an index wants it.
 
--- name: insert_events
+-- name: insert_events^
 -- Rows come sorted by event_id, so that two batches with the same events wait for each other in one
--- order and cannot deadlock. What is not returned was there before.
-INSERT INTO marketing_event (
-    tenant_id, event_id, source, source_event_id, event_type, profile_ext_id, occurred_at,
-    properties, body_digest
+-- order and cannot deadlock. Nearly always all are new, and a count is all there is to say.
+WITH inserted AS (
+    INSERT INTO marketing_event (
+        tenant_id, event_id, source, source_event_id, event_type, profile_ext_id, occurred_at,
+        properties, body_digest
+    )
+    SELECT :tenant_id, e.*
+    FROM unnest(
+        :event_ids::uuid[], :sources::text[], :source_event_ids::text[], :event_types::text[],
+        :profile_ext_ids::text[], :occurred_ats::timestamptz[], :properties::jsonb[],
+        :body_digests::bytea[]
+    ) AS e
+    ON CONFLICT (tenant_id, event_id) DO NOTHING
+    RETURNING 1
 )
-SELECT :tenant_id, e.*
-FROM unnest(
-    :event_ids::uuid[], :sources::text[], :source_event_ids::text[], :event_types::text[],
-    :profile_ext_ids::text[], :occurred_ats::timestamptz[], :properties::jsonb[],
-    :body_digests::bytea[]
-) AS e
-ON CONFLICT (tenant_id, event_id) DO NOTHING
-RETURNING event_id, received_at;
+SELECT count(*) AS inserted_count, leo_now() AS received_at
+FROM inserted;
 
 -- name: select_events
--- The first answer to events that were there before.
-SELECT event_id, body_digest, received_at
+-- The first answer to events of which some were there before; inserted tells this transaction's own.
+SELECT
+    event_id, body_digest, received_at,
+    transaction_id = pg_current_xact_id() AS inserted
 FROM marketing_event
 WHERE tenant_id = :tenant_id AND event_id = ANY(:event_ids::uuid[]);
 

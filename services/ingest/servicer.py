@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from leo.ingest.v1 import ingest_service_pb2 as pb
 from leo.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
 from libs.auth.caller import current_caller, current_tenant
+from libs.fields import Fields
 from libs.rpc.call import current_call
 from libs.rpc.errors import FieldViolation
+from libs.rpc.requests import Origin
 from services.ingest import messages, usecases
-from services.ingest.domain.fields import Fields
 from services.ingest.domain.limits import (
     EVENT_BATCH_COUNT_MAX,
     EXT_ID_LENGTH_MAX,
     PROFILE_BATCH_COUNT_MAX,
 )
 from services.ingest.domain.profile import Profile, with_document
-from services.ingest.domain.request import Origin
 from services.ingest.errors import FieldInvalidError
 from services.ingest.sources import read_document
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from libs.postgres.database import Connection, Database
+    from libs.rpc.requests import Origin
     from services.ingest.domain.event import Event
-    from services.ingest.domain.request import Origin
     from services.ingest.domain.tenant import NewTenant
 
 _QUERIES = load_queries(__file__)
@@ -55,34 +55,31 @@ class IngestStore:
         first: dict[UUID, Event] = {}
         for event in events:
             first.setdefault(event.event_id, event)
-        rows = sorted(first.values(), key=lambda event: event.event_id)
+        rows = sorted(first.values(), key=lambda event: event.event_id.int)
         async with self._database.tenant(tenant_id) as connection:
-            inserted = await _insert_events(connection, tenant_id, rows)
-            before: dict[UUID, asyncpg.Record] = {}
-            if len(inserted) < len(rows):
-                missing = [event_id for event_id in first if event_id not in inserted]
+            done = await _insert_events(connection, tenant_id, rows)
+            stored: dict[UUID, asyncpg.Record] = {}
+            if done["inserted_count"] < len(rows):
                 async for row in _QUERIES.select_events(
-                    connection, tenant_id=tenant_id, event_ids=missing
+                    connection, tenant_id=tenant_id, event_ids=list(first)
                 ):
-                    before[row["event_id"]] = row
+                    stored[row["event_id"]] = row
+        new = StoredEvent(received_at=done["received_at"], duplicate=False, same_body=True)
         answers = []
         for event in events:
-            event_id = event.event_id
-            if event_id in inserted:
-                original = first[event_id]
-                answer = StoredEvent(
-                    received_at=inserted[event_id],
-                    duplicate=original is not event,
-                    same_body=original.body_digest == event.body_digest,
-                )
-            else:
-                row = before[event_id]
-                answer = StoredEvent(
-                    received_at=row["received_at"],
+            row = stored.get(event.event_id)
+            is_first = first[event.event_id] is event
+            if is_first and (row is None or row["inserted"]):
+                answers.append(new)
+                continue
+            digest = row["body_digest"] if row else first[event.event_id].body_digest
+            answers.append(
+                StoredEvent(
+                    received_at=row["received_at"] if row else new.received_at,
                     duplicate=True,
-                    same_body=row["body_digest"] == event.body_digest,
+                    same_body=digest == event.body_digest,
                 )
-            answers.append(answer)
+            )
         return answers
 
     async def upsert_profiles(
@@ -247,22 +244,19 @@ class IngestStore:
 
 async def _insert_events(
     connection: Connection, tenant_id: UUID, rows: list[Event]
-) -> dict[UUID, Any]:
-    return {
-        row["event_id"]: row["received_at"]
-        async for row in _QUERIES.insert_events(
-            connection,
-            tenant_id=tenant_id,
-            event_ids=[event.event_id for event in rows],
-            sources=[event.source for event in rows],
-            source_event_ids=[event.source_event_id for event in rows],
-            event_types=[event.event_type for event in rows],
-            profile_ext_ids=[event.profile_ext_id for event in rows],
-            occurred_ats=[event.occurred_at for event in rows],
-            properties=[event.properties for event in rows],
-            body_digests=[event.body_digest for event in rows],
-        )
-    }
+) -> asyncpg.Record:
+    return await _QUERIES.insert_events(
+        connection,
+        tenant_id=tenant_id,
+        event_ids=[event.event_id for event in rows],
+        sources=[event.source for event in rows],
+        source_event_ids=[event.source_event_id for event in rows],
+        event_types=[event.event_type for event in rows],
+        profile_ext_ids=[event.profile_ext_id for event in rows],
+        occurred_ats=[event.occurred_at for event in rows],
+        properties=[event.properties for event in rows],
+        body_digests=[event.body_digest for event in rows],
+    )
 
 
 def _rounds(profiles: Sequence[VersionedProfile]) -> list[list[int]]:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from libs.rpc.errors import LeoError
+    from libs.rpc.requests import Origin
     from services.ingest.batcher import EventBatcher
     from services.ingest.domain.consent import Consent, Statement
     from services.ingest.domain.event import StoredEvent
     from services.ingest.domain.profile import CurrentProfile
-    from services.ingest.domain.request import Origin
     from services.ingest.domain.tenant import NewTenant, Tenant
     from services.ingest.store import IngestStore
 

@@ -10,7 +10,7 @@ from services.ingest.domain.limits import CLOCK_AHEAD_MAX, EVIDENCE_LENGTH_MAX, 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from services.ingest.domain.fields import Fields
+    from libs.fields import Fields
 
 State = Literal["granted", "withdrawn"]
 

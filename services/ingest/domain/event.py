@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import rfc8785
 
+from libs import canonical
 from services.ingest.domain.identity import uuid8
 from services.ingest.domain.limits import (
     CLOCK_AHEAD_MAX,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from services.ingest.domain.fields import Fields
+    from libs.fields import Fields
 
 _IDENTITY_BY_ID = b"\x01"
 _IDENTITY_BY_CONTENT = b"\x02"
@@ -71,17 +71,14 @@ def event_id_of(tenant_id: UUID, source: str, source_event_id: str | None, body:
     The identity is (tenant, source, source_event_id), or (tenant, canonical body) where the source
     has no id. A leading byte keeps the two kinds apart.
     """
-    digest = hashlib.sha256()
     if source_event_id is not None:
-        parts = [tenant_id.bytes, source.encode(), source_event_id.encode()]
-        digest.update(_IDENTITY_BY_ID)
+        identity = [_IDENTITY_BY_ID, tenant_id.bytes, source.encode(), source_event_id.encode()]
     else:
-        parts = [tenant_id.bytes, body]
-        digest.update(_IDENTITY_BY_CONTENT)
-    for part in parts:
-        digest.update(len(part).to_bytes(4, "big"))
-        digest.update(part)
-    return uuid8(digest.digest())
+        identity = [_IDENTITY_BY_CONTENT, tenant_id.bytes, body]
+    parts = identity[:1]
+    for part in identity[1:]:
+        parts += (len(part).to_bytes(4, "big"), part)
+    return uuid8(hashlib.sha256(b"".join(parts)).digest())
 
 
 def read_event(
@@ -132,14 +129,14 @@ def read_event(
         body["source_event_id"] = source_event_id
     if properties:
         body["properties"] = properties
-    canonical = rfc8785.dumps(body)
+    body_bytes = canonical.dumps(body)
     return Event(
-        event_id=event_id_of(tenant_id, source, source_event_id or None, canonical),
+        event_id=event_id_of(tenant_id, source, source_event_id or None, body_bytes),
         source=source,
         source_event_id=source_event_id or None,
         event_type=event_type,
         profile_ext_id=profile_ext_id,
         occurred_at=occurred_at,
         properties=stored_properties.decode(),
-        body_digest=hashlib.sha256(canonical).digest(),
+        body_digest=hashlib.sha256(body_bytes).digest(),
     )

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import orjson
 import phonenumbers
-import rfc8785
 from email_validator import EmailNotValidError, validate_email
 
+from libs import canonical
+from libs.fields import NAME_LENGTH_MAX
 from services.ingest.domain.limits import (
     ATTRIBUTES_BYTES_MAX,
     CLOCK_AHEAD_MAX,
@@ -20,7 +21,6 @@ from services.ingest.domain.limits import (
     HINT_COUNT_MAX,
     LABEL_COUNT_MAX,
     MONEY_VND_MAX,
-    NAME_LENGTH_MAX,
     PHONE_COUNT_MAX,
     PUSH_ADDRESS_COUNT_MAX,
     PUSH_ADDRESS_LENGTH_MAX,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from services.ingest.domain.fields import Fields
+    from libs.fields import Fields
 
 State = Literal["active", "inactive", "merged"]
 Context = Literal["production", "test", "fake"]
@@ -166,8 +166,8 @@ def with_document(profile: Profile) -> VersionedProfile:
     for money in ("transaction_value_vnd", "lifetime_value_vnd"):
         if money in document:
             document[money] = str(document[money])
-    canonical = rfc8785.dumps(document)
-    return VersionedProfile(profile, canonical.decode(), hashlib.sha256(canonical).digest())
+    text = canonical.dumps(document)
+    return VersionedProfile(profile, text.decode(), hashlib.sha256(text).digest())
 
 
 def normal_email(value: str) -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from services.ingest.domain.fields import Fields
+    from libs.fields import Fields
 
 TIME_ZONE_DEFAULT = "Asia/Ho_Chi_Minh"
 _NAME = re.compile(r"[a-z][a-z0-9-]{1,62}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libs.fields import Fields
 from libs.rpc.errors import FieldViolation
-from services.ingest.domain.fields import Fields
 from services.ingest.domain.limits import DOCUMENT_BYTES_MAX
 from services.ingest.domain.profile import check_profile
 from services.ingest.errors import DocumentInvalidError, FieldInvalidError
@@ -20,7 +21,20 @@ if TYPE_CHECKING:
     from libs.rpc.errors import LeoError
     from services.ingest.domain.profile import Profile
 
-SOURCES: dict[str, Callable[[Document], Profile]] = {leo_cdp.NAME: leo_cdp.project}
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One form of document.
+
+    Attributes:
+        id_field: what the document calls the person's id, which it cannot do without.
+    """
+
+    id_field: str
+    project: Callable[[Document], Profile]
+
+
+SOURCES = {leo_cdp.NAME: Source(leo_cdp.ID_FIELD, leo_cdp.project)}
 
 
 def read_document(
@@ -31,8 +45,8 @@ def read_document(
     Only what a projection asks for is read, so what else a document holds (passwords, cookies)
     goes nowhere.
     """
-    project = SOURCES.get(source)
-    if project is None:
+    known = SOURCES.get(source)
+    if known is None:
         names = ", ".join(f'"{name}"' for name in sorted(SOURCES))
         violation = FieldViolation(f"{place}.source", f"is not a known source; known: {names}")
         return FieldInvalidError([violation]), []
@@ -50,9 +64,12 @@ def read_document(
     if not isinstance(values, dict):
         return DocumentInvalidError(source, FieldViolation(place, "is not a JSON object")), []
     document = Document(values)
-    profile = project(document)
+    profile = known.project(document)
     found = Fields(place)
-    check_profile(found, profile, now=now)
+    if not profile.ext_id:
+        found.refuse(known.id_field, "is required, as text that can be stored")
+    else:
+        check_profile(found, profile, now=now)
     if found.violations:
         return DocumentInvalidError(source, found.violations[0]), document.warnings
     return profile, document.warnings

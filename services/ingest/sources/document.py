@@ -7,8 +7,8 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from libs.fields import Fields, unstorable
 from libs.rpc.errors import FieldViolation
-from services.ingest.domain.fields import Fields, unstorable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

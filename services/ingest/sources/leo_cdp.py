@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from libs.fields import NAME_LENGTH_MAX
 from services.ingest.domain.limits import (
     EMAIL_COUNT_MAX,
     EXT_ID_LENGTH_MAX,
     LABEL_COUNT_MAX,
     MONEY_VND_MAX,
-    NAME_LENGTH_MAX,
     PHONE_COUNT_MAX,
     PUSH_ADDRESS_COUNT_MAX,
     PUSH_ADDRESS_LENGTH_MAX,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from services.ingest.sources.document import Document
 
 NAME = "leo-cdp"
+ID_FIELD = "_key"
 
 # 2 to 6 are other genders, 7 is unknown.
 _GENDERS: dict[int, Gender] = {
@@ -79,12 +80,12 @@ _SCORES = {
 def project(document: Document) -> Profile:
     """One cdp_profile document as a Profile; what cannot be used is in document.warnings.
 
-    A document without `_key` gives a profile without ext_id, which the check of profiles refuses.
+    A document without a usable `_key` gives a profile without ext_id, which is refused.
     """
     root = document.text("rootProfileId", length_max=EXT_ID_LENGTH_MAX)
     state = _state(document, root)
     return Profile(
-        ext_id=document.text("_key", length_max=EXT_ID_LENGTH_MAX),
+        ext_id=document.text(ID_FIELD, length_max=EXT_ID_LENGTH_MAX),
         state=state,
         merged_into_ext_id=root if state == "merged" else "",
         context=_context(document),

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from libs.fields import Fields
 from services.ingest.domain.event import Event, read_event
-from services.ingest.domain.fields import Fields
 from services.ingest.domain.limits import CLOCK_AHEAD_MAX, EVENT_AGE_MAX
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -6,13 +6,24 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from libs.rpc.errors import FieldViolation
-from services.ingest.domain.limits import JSON_DEPTH_MAX, NAME_LENGTH_MAX, NUMBER_MAGNITUDE_MAX
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-# What PostgreSQL's text and jsonb cannot hold: NUL, and halves of surrogate pairs.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+__all__ = [
+    "JSON_DEPTH_MAX",
+    "NAME_LENGTH_MAX",
+    "NUMBER_MAGNITUDE_MAX",
+    "Fields",
+    "unstorable",
+]
+
+NAME_LENGTH_MAX = 64
+JSON_DEPTH_MAX = 8
+# JSON numbers are doubles to most readers (RFC 8785 to all): beyond this, integers lose digits.
+NUMBER_MAGNITUDE_MAX = 2**53 - 1
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(rf"[a-z0-9._-]{{1,{NAME_LENGTH_MAX}}}")
 _KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -85,13 +96,13 @@ class Fields:
 
 
 def unstorable(value: str) -> str | None:
-    """What in a text PostgreSQL could not store, or None."""
-    found = _UNSTORABLE.search(value)
-    if found is None:
-        return None
-    if found.group() == "\x00":
+    """What in a text PostgreSQL's text and jsonb cannot hold, or None."""
+    if "\x00" in value:
         return "has a NUL character (U+0000); leave it out"
-    return "has half of a surrogate pair; encode the text as UTF-8"
+    # Most text is ASCII, which the interpreter knows without looking.
+    if not value.isascii() and _SURROGATE.search(value):
+        return "has half of a surrogate pair; encode the text as UTF-8"
+    return None
 
 
 def _json_problem(value: Any, path: str, depth_left: int) -> tuple[str, str] | None:  # noqa: PLR0911

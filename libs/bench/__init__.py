@@ -1,0 +1,1 @@
+"""How fast it is, measured the way users would: `leo bench`."""

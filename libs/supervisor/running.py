@@ -1,0 +1,105 @@
+"""The running stack, as a client finds it; started by `leo up` where none runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import leo_sdk
+from libs.embedded.credentials import DEVELOPER, load_credentials
+from libs.postgres import roles
+from libs.rpc.errors import StartError
+from libs.supervisor.state import DATABASE, is_locked, read_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from libs.supervisor.state import StackState
+
+HEALTHY_TIMEOUT_SECONDS: Final = 60.0
+_POLL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class RunningStack:
+    """Where a healthy stack is reached, and with what."""
+
+    folder: Path
+    state: StackState
+
+    @property
+    def ingest_address(self) -> str:
+        """host:port of the ingest service."""
+        return self.state.address("ingest")
+
+    @property
+    def auditor_dsn(self) -> str:
+        """The database as the auditor, who reads everything."""
+        return self.dsn(roles.AUDITOR)
+
+    def dsn(self, role: str) -> str:
+        """The database as one of libs.postgres.roles.LOGIN_ROLES."""
+        password = load_credentials(self.folder)[role]
+        return f"postgresql://{role}:{password}@{self.state.address('postgres')}/{DATABASE}"
+
+    def tokens(self, *, tenant_id: str | None = None) -> leo_sdk.ClientCredentials:
+        """Tokens of the developer's client, for the platform or for one tenant."""
+        return leo_sdk.ClientCredentials(
+            self.state.token_url,
+            DEVELOPER,
+            load_credentials(self.folder)[DEVELOPER],
+            tenant_id=tenant_id,
+        )
+
+
+def find_or_start(
+    folder: Path, *, say: Callable[[str], None], free_ports: bool = False
+) -> RunningStack:
+    """The healthy stack of this data folder; where none runs, one is started and left running.
+
+    Args:
+        folder: the data folder.
+        say: shows the reader what happens.
+        free_ports: a stack that is started listens on free ports.
+
+    Raises:
+        StartError: it cannot be started, or does not get healthy.
+    """
+    try:
+        runs = is_locked(folder)
+    except OSError as error:
+        raise StartError(
+            f"{folder} cannot be the data folder: {error.strerror}; set LEO_DATA to another one"
+        ) from error
+    if runs:
+        say(f"A stack runs in {folder}.")
+    else:
+        say(f"Starting a stack in {folder}; the first start unpacks PostgreSQL …")
+        options = ["--detach"] + ["--free-ports"] * free_ports
+        if leo(folder, "up", *options) != 0:
+            raise StartError("the stack was not started; the reason stands above")
+    deadline = time.monotonic() + HEALTHY_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        state = read_state(folder)
+        # Somebody else may just be starting it.
+        if state is not None and state.healthy:
+            return RunningStack(folder, state)
+        time.sleep(_POLL_SECONDS)
+    raise StartError(f"the stack in {folder} does not get healthy; `leo status` says more")
+
+
+def leo(folder: Path, *arguments: str) -> int:
+    """Run a command on this data folder as a person would; the exit status.
+
+    What it says goes to standard error, since standard output is the caller's.
+    """
+    command = [sys.executable, "-m", "libs.cli", *arguments]
+    environment = os.environ | {"LEO_DATA": str(folder)}
+    return subprocess.run(  # noqa: S603, the command is ours
+        command, env=environment, stdout=sys.stderr, check=False
+    ).returncode
