@@ -17,7 +17,7 @@ import asyncpg
 from libs.embedded.credentials import SUPERUSER, load_credentials
 from libs.embedded.errors import EmbeddedError
 from libs.embedded.installation import install_postgres, library_environment
-from libs.embedded.process import free_port, server_user, spawn
+from libs.embedded.process import end, free_port, server_user, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,11 +96,11 @@ class EmbeddedPostgres:
 
     async def stop(self) -> None:
         """End connections, write everything down, stop."""
-        await self._end(signal.SIGINT)
+        await end(self.process, signal.SIGINT, timeout_seconds=STOP_TIMEOUT_SECONDS)
 
     async def kill(self) -> None:
         """Stop at once, as a crash would; the next start recovers from the log."""
-        await self._end(signal.SIGQUIT)
+        await end(self.process, signal.SIGQUIT, timeout_seconds=STOP_TIMEOUT_SECONDS)
 
     def superuser_dsn(self, database: str) -> str:
         """The address as the superuser, who is for setting up only."""
@@ -193,18 +193,6 @@ class EmbeddedPostgres:
         except (OSError, ValueError):
             return False
         return True
-
-    async def _end(self, number: signal.Signals) -> None:
-        process = self.process
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(number)
-        try:
-            await asyncio.to_thread(process.wait, STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            # Its children notice and end; what was committed is in the log.
-            process.kill()
-            await asyncio.to_thread(process.wait)
 
 
 def _postgres_folder(data_folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -77,3 +78,17 @@ def spawn(
             start_new_session=True,
             preexec_fn=follow_parent,  # noqa: PLW1509 - prctl takes no lock
         )
+
+
+async def end(
+    process: subprocess.Popen[bytes] | None, number: signal.Signals, *, timeout_seconds: float
+) -> None:
+    """Send a signal to a process and wait until it is gone; SIGKILL when the time is over."""
+    if process is None or process.poll() is not None:
+        return
+    process.send_signal(number)
+    try:
+        await asyncio.to_thread(process.wait, timeout_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        await asyncio.to_thread(process.wait)

@@ -6,18 +6,20 @@ import asyncio
 import os
 import platform
 import signal
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from libs.embedded.credentials import VALKEY, load_credentials
 from libs.embedded.errors import EmbeddedError
-from libs.embedded.process import free_port, spawn
+from libs.embedded.process import end, free_port, spawn
+
+if TYPE_CHECKING:
+    import subprocess
 
 HOST: Final = "127.0.0.1"
 START_TIMEOUT_SECONDS = 30
@@ -80,11 +82,11 @@ class EmbeddedValkey:
 
     async def stop(self) -> None:
         """Write everything down and stop."""
-        await self._end(signal.SIGTERM)
+        await end(self.process, signal.SIGTERM, timeout_seconds=STOP_TIMEOUT_SECONDS)
 
     async def kill(self) -> None:
         """Stop at once, as a crash would."""
-        await self._end(signal.SIGKILL)
+        await end(self.process, signal.SIGKILL, timeout_seconds=STOP_TIMEOUT_SECONDS)
 
     async def answers(self) -> bool:
         """Whether it answers a PING."""
@@ -113,17 +115,6 @@ class EmbeddedValkey:
         with os.fdopen(descriptor, "w") as file:
             file.writelines(f"{name} {value}\n" for name, value in settings.items())
         return path
-
-    async def _end(self, number: signal.Signals) -> None:
-        process = self.process
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(number)
-        try:
-            await asyncio.to_thread(process.wait, STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            await asyncio.to_thread(process.wait)
 
 
 def _program() -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,10 @@ import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from libs.embedded.errors import EmbeddedError
-from libs.embedded.process import spawn
+from libs.embedded.process import end, spawn
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -82,11 +82,11 @@ class ServiceProcess:
 
     async def stop(self) -> None:
         """Let it end what it does, then stop."""
-        await self._end(signal.SIGTERM)
+        await end(self.process, signal.SIGTERM, timeout_seconds=STOP_TIMEOUT_SECONDS)
 
     async def kill(self) -> None:
         """Stop at once."""
-        await self._end(signal.SIGKILL)
+        await end(self.process, signal.SIGKILL, timeout_seconds=STOP_TIMEOUT_SECONDS)
 
     async def answers(self) -> bool:
         """Whether it says that it can serve."""
@@ -98,17 +98,6 @@ class ServiceProcess:
         except httpx.HTTPError:
             return False
         return response.status_code == httpx.codes.OK
-
-    async def _end(self, number: signal.Signals) -> None:
-        process = self.process
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(number)
-        try:
-            await asyncio.to_thread(process.wait, STOP_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            await asyncio.to_thread(process.wait)
 
     def _last_line(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
