@@ -12,7 +12,7 @@ import random
 import signal
 import time
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from libs.embedded.errors import EmbeddedError
 from libs.postgres.migrations import MigrationError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WATCH_INTERVAL_SECONDS: Final = 0.1
 PROBE_INTERVAL_SECONDS: Final = 1.0
+CANCEL_INTERVAL_SECONDS: Final = 0.2
 BACKOFF_SECONDS_MIN: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 30.0
 # A process that lived this long starts over at the shortest back-off.
@@ -59,14 +60,7 @@ class Supervisor:
                 if not started.result():
                     return False
                 self._console.ready(self._state())
-                async with asyncio.TaskGroup() as watches:
-                    tasks = [
-                        watches.create_task(self._watch(name, managed))
-                        for name, managed in self._stack.processes.items()
-                    ]
-                    await self._stop.wait()
-                    for task in tasks:
-                        task.cancel()
+                await self._watch_all()
             return True
         finally:
             await self._stop_all()
@@ -80,12 +74,24 @@ class Supervisor:
         """Wait for `work` to end or a signal; whether it ended by itself."""
         stop = asyncio.create_task(self._stop.wait())
         await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if work.done():
-            return True
-        work.cancel()
-        await asyncio.wait({work})
-        return False
+        done = work.done()
+        await _cancel(stop, work)
+        return done
+
+    async def _watch_all(self) -> None:
+        watches = [
+            asyncio.create_task(self._watch(name, managed))
+            for name, managed in self._stack.processes.items()
+        ]
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({stop, *watches}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _cancel(stop, *watches)
+        for watch in watches:
+            # A watch ends by itself only by a defect, which is not to be hidden.
+            if not watch.cancelled():
+                watch.result()
 
     async def _start(self) -> bool:
         self._stack.write_issuer_clients()
@@ -173,3 +179,15 @@ class Supervisor:
                 for name, managed in self._stack.processes.items()
             ),
         )
+
+
+async def _cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they are gone.
+
+    Asked again and again: a library whose own time-out falls into the same moment may swallow a
+    cancellation (seen with HTTP probes), and the task would go on for ever.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=CANCEL_INTERVAL_SECONDS)

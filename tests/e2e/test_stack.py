@@ -72,6 +72,14 @@ def is_up(stack: Stack) -> bool:
     return run(stack, "status").returncode == 0
 
 
+def read_until(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if word in line:
+            return
+    raise AssertionError(f"it ended without a line with {word!r}")
+
+
 def pids(stack: Stack) -> list[int]:
     status = stack.status()
     return [status["supervisor_pid"], *(process["pid"] for process in status["processes"])]
@@ -146,9 +154,7 @@ async def test_ctrl_c_twice_stops_everything_as_well(stack: Stack) -> None:
     # A service that does not react holds up an orderly stop; the second signal does not wait.
     os.kill(stack.process("edge")["pid"], signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
-    assert process.stderr is not None
-    while "Stopping" not in process.stderr.readline():
-        pass
+    read_until(process, "Stopping")
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert not any(alive(pid) for pid in before)
@@ -156,9 +162,7 @@ async def test_ctrl_c_twice_stops_everything_as_well(stack: Stack) -> None:
 
 async def test_ctrl_c_while_it_starts_leaves_nothing(stack: Stack) -> None:
     process = start(stack)
-    assert process.stderr is not None
-    while "postgres" not in process.stderr.readline():
-        pass
+    read_until(process, "postgres")
     children = child_pids(process.pid)
     assert children
     process.send_signal(signal.SIGINT)
