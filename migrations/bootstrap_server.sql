@@ -36,6 +36,12 @@ ALTER ROLE leo_segment LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION N
 ALTER ROLE leo_decision LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 ALTER ROLE leo_dispatch LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 
+-- They read by key. A plan that was made while a table was nearly empty, and kept by a session as
+-- foreign keys' plans are, would go on to read the whole table for each row.
+ALTER ROLE leo_ingest SET enable_seqscan = off;
+ALTER ROLE leo_decision SET enable_seqscan = off;
+ALTER ROLE leo_dispatch SET enable_seqscan = off;
+
 -- Finds which tenants have due work: columns for scheduling and keys only, across tenants.
 -- No role may be a member of it or of the auditor: a policy also applies to whoever inherits its role.
 ALTER ROLE leo_finder LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;

@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
+import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 import leo_sdk
-from libs.bench.ingest import BenchError, measure_ingest
+from libs.bench.errors import BenchError
+from libs.bench.ingest import measure_ingest
+from libs.bench.main_job import measure_main_job
 from libs.rpc.errors import StartError
 from libs.supervisor.running import find_or_start, leo
 from libs.supervisor.state import data_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from libs.supervisor.running import RunningStack
 
@@ -51,26 +56,69 @@ def ingest(
     ingest, in a tenant's context, without checks, conflicts or answers. The load comes from a
     process of its own; after each measurement the rows are counted in the database.
     """
-    console = Console()
+    _report(
+        lambda stack, say: measure_ingest(
+            stack, row_count_max=rows, seconds_max=seconds, repeat_count=repeats, say=say
+        ),
+        here=here,
+        as_json=as_json,
+    )
+
+
+@app.command("main-job")
+def main_job(
+    *,
+    tenants: int = typer.Option(2, min=1, help="So many tenants, each with"),
+    profiles: int = typer.Option(2000, min=1, help="so many people, who all agreed to messages."),
+    events: int = typer.Option(6000, min=100, help="The rate is measured over so many events,"),
+    seconds: float = typer.Option(10.0, min=0.1, help="latency at a tenth of it for so long."),
+    here: bool = typer.Option(
+        False, "--here", help="Use the stack of this data folder, not one of the bench's own."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """Events a second to messages accepted by the (simulated) provider, latency, and cost.
+
+    Each tenant has 20 rules, of which one acts on each event; receipts come in by webhook. The
+    provider's own log says when a message was accepted. The books must balance after each part.
+    """
+    _report(
+        lambda stack, say: measure_main_job(
+            stack,
+            tenant_count=tenants,
+            profile_count=profiles,
+            event_count=events,
+            seconds=seconds,
+            say=say,
+        ),
+        here=here,
+        as_json=as_json,
+    )
+
+
+class _Figures(Protocol):
+    def as_json(self) -> dict[str, Any]: ...
+    def print(self, console: Console) -> None: ...
+
+
+def _report(
+    measure: Callable[[RunningStack, Callable[[str], None]], Coroutine[Any, Any, _Figures]],
+    *,
+    here: bool,
+    as_json: bool,
+) -> None:
+    """Measure on a stack and show what was found."""
     progress = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         with _stack(here=here, say=progress.print) as stack:
-            report = asyncio.run(
-                measure_ingest(
-                    stack,
-                    row_count_max=rows,
-                    seconds_max=seconds,
-                    repeat_count=repeats,
-                    say=progress.print,
-                )
-            )
+            report = asyncio.run(measure(stack, progress.print))
     except (BenchError, StartError, leo_sdk.LeoRpcError) as error:
-        progress.print(f"[red]The bench failed:[/red] {error}")
+        progress.print(f"[red]The bench failed:[/red] {escape(str(error))}")
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:
-        report.print(console)
+        report.print(Console())
 
 
 @contextmanager
@@ -79,6 +127,8 @@ def _stack(*, here: bool, say: Callable[[str], None]) -> Iterator[RunningStack]:
     if here:
         yield find_or_start(data_folder(), say=say)
         return
+    # Told to end, it must not leave a stack behind: this lets the block below end it.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     folder = Path(tempfile.mkdtemp(prefix="leo-bench-"))
     # Under root PostgreSQL runs as another user, who must be able to walk to its folder.
     folder.chmod(0o711)

@@ -12,6 +12,7 @@ from pydantic import SecretStr, ValidationError
 
 import leo_sdk
 from leo.ingest.v1.ingest_service_pb2 import Tenant
+from libs.bench.errors import BenchError
 from libs.bench.machine import machine, versions
 from libs.bench.plan import Measurement, Plan
 from libs.bench.report import LABELS, Report
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from libs.supervisor.running import RunningStack
 
 _QUERIES = load_queries(__file__)
-
-
-class BenchError(Exception):
-    """The figures would be worth nothing; the message says why."""
 
 
 async def measure_ingest(

@@ -27,3 +27,18 @@ SELECT
     current_setting('fsync') AS fsync,
     current_setting('synchronous_commit') AS synchronous_commit,
     current_setting('shared_buffers') AS shared_buffers;
+
+-- name: meter^
+-- Rows and log written since the start.
+SELECT
+    (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables) AS row_versions,
+    pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS wal_bytes;
+
+-- name: deliveries_of_source
+-- Which delivery each event led to, and where it stands.
+SELECT e.event_id, l.delivery_id, l.state
+FROM marketing_event AS e
+JOIN decision AS d
+    ON d.tenant_id = e.tenant_id AND d.trigger_kind = 'event' AND d.trigger_id = e.event_id
+JOIN delivery_log AS l ON l.tenant_id = d.tenant_id AND l.decision_id = d.decision_id
+WHERE e.tenant_id = ANY(:tenant_ids) AND e.source = :source;

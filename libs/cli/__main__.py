@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -63,7 +64,7 @@ def token(
         "", help="The tenant, by name or id. The platform's RPCs need none."
     ),
     scope: list[str] = typer.Option([], help="A scope, such as leo.events.write; may be repeated."),
-    preset: str = typer.Option("", help="A list of scopes by name: ingest, admin or all."),
+    preset: str = typer.Option("", help="Scopes by name: ingest, activation, read, admin or all."),
 ) -> None:
     """Print a development token, good for five minutes.
 
@@ -94,6 +95,20 @@ def psql(
 
 
 @app.command()
+def trace(
+    event_id: str = typer.Argument("", help="The event's id, as ingest returned it."),
+    *,
+    source: str = typer.Option("", help="Instead of the id: the source that the event is of,"),
+    source_event_id: str = typer.Option("", help="and its id there."),
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """Tell what became of an event: each decision, delivery, attempt and receipt, and why."""
+    from libs.cli import trace as command
+
+    command.trace(event_id, source=source, source_event_id=source_event_id, as_json=as_json)
+
+
+@app.command()
 def migrate(
     direction: str = typer.Argument("up", help="up, or down by one migration."),
 ) -> None:
@@ -105,7 +120,7 @@ def migrate(
 
 @app.command()
 def demo() -> None:
-    """Run the main job on real events: people, purchases and consents come in.
+    """Run the main job on real events: purchases come in, messages go out, each with its reason.
 
     Starts the stack if none runs, and leaves it running.
     """
@@ -116,6 +131,9 @@ def demo() -> None:
 
 def main() -> None:
     """Run a command of the command line; an expected failure is one sentence, not a traceback."""
+    # Before gRPC is imported: the processes that we start are other programs at once and need
+    # nothing of its care for forks, of which it would tell at each start.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     from libs.bench.command import app as bench
 
     app.add_typer(bench, name="bench")

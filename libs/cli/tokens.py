@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import asyncpg
-import httpx
 import typer
 
+from leo_sdk import ClientCredentials, LeoRpcError
 from libs.cli.database import dsn_of
 from libs.cli.errors import CommandError, NoStackError
 from libs.embedded.credentials import DEVELOPER, load_credentials
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
     "ingest": ("leo.events.write", "leo.profiles.read", "leo.profiles.write"),
+    "activation": (
+        *("leo.segments.read", "leo.segments.write"),
+        *("leo.decisions.read", "leo.decisions.write"),
+        *("leo.dispatch.read", "leo.dispatch.write", "leo.channels.admin"),
+    ),
+    "read": tuple(scope for scope in SCOPES if scope.endswith(".read")),
     "admin": ("leo.tenants.admin",),
     "all": SCOPES,
 }
@@ -38,18 +44,22 @@ def token(*, tenant: str, scopes: Sequence[str], preset: str) -> None:
     wanted = [*PRESETS.get(preset, ()), *scopes]
     if not wanted:
         raise CommandError("name what the token is for: --preset ingest, or --scope …")
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": DEVELOPER,
-        "client_secret": load_credentials(data_folder())[DEVELOPER],
-        "scope": " ".join(wanted),
-    }
-    if tenant:
-        form["tenant_id"] = str(asyncio.run(_tenant_id(tenant)))
-    answer = httpx.post(state.token_url, data=form, trust_env=False)
-    if answer.status_code != httpx.codes.OK:
-        raise CommandError(f"the issuer refused: {answer.json()['error_description']}")
-    typer.echo(answer.json()["access_token"])
+    typer.echo(asyncio.run(_fetch(state.token_url, tenant, " ".join(wanted))))
+
+
+async def _fetch(token_url: str, tenant: str, scope: str) -> str:
+    tokens = ClientCredentials(
+        token_url,
+        DEVELOPER,
+        load_credentials(data_folder())[DEVELOPER],
+        scope=scope,
+        tenant_id=str(await _tenant_id(tenant)) if tenant else None,
+    )
+    async with tokens:
+        try:
+            return await tokens.token()
+        except LeoRpcError as error:
+            raise CommandError(str(error)) from error
 
 
 async def _tenant_id(tenant: str) -> UUID:

@@ -1,4 +1,4 @@
-"""`leo demo`: a shop's people and real purchases, from nothing to rows in PostgreSQL."""
+"""`leo demo`: a shop's people and real purchases, and what LEO Activation makes of them."""
 
 from __future__ import annotations
 
@@ -7,38 +7,50 @@ import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
+import asyncpg
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 import leo_sdk
 from libs.demo import steps
 from libs.demo.bad_events import bad_events
-from libs.demo.people import ext_id_of
+from libs.demo.campaign import FAULTS, set_up
+from libs.demo.outcome import print_activation, read_activation
 from libs.demo.progress import progress
 from libs.demo.purchases import purchase_events, read_purchases
-from libs.demo.report import Books, print_next_steps, print_report
+from libs.demo.report import Books, print_next_steps, print_report, print_wishes
+from libs.demo.watch import watch
 from libs.rpc.errors import StartError
-from libs.supervisor.running import find_or_start
+from libs.simulator.client import SimulatorClient
+from libs.supervisor.books import find_breaches
+from libs.supervisor.running import find_or_start, leo
 from libs.supervisor.state import data_folder
 
 if TYPE_CHECKING:
     from leo.ingest.v1.ingest_service_pb2 import Tenant
+    from libs.demo.outcome import Activation
     from libs.supervisor.running import RunningStack
 
 INTRODUCTION = """\
 [bold]LEO Activation: the demo[/bold]
-A CD shop sends its customers and two weeks of real purchases: the CDNOW log of 1997, its days moved
-to the last two weeks, with invented names and contacts. Some of what it sends is dirty or plainly
-wrong, as in real life. At the end the database is asked whether everything accepted is there, once.
+A CD shop tells LEO Activation of its customers and of two weeks of real purchases: the CDNOW log of
+1997, its days moved to the last two weeks, with invented names and contacts. For each purchase LEO
+decides by the shop's rules whether the customer gets a message by Zalo, sends it, and can say
+afterwards why, or why not. Zalo is simulated on this machine, which nothing leaves; it fails now
+and then on purpose, as the real one does.
 """
+
+PROBLEM_COUNT_MAX = 10
 
 
 def demo() -> None:
-    """Show the main job on real events, from nothing to the database.
+    """Show the main job on real events: decided, sent, received, and told.
 
     Starts the stack if none runs, and leaves it running. Run it again: everything is recognised,
-    nothing is stored twice. The exit status is 0 only if the books balance.
+    nothing is stored or sent twice. The exit status is 0 only if the books balance.
     """
     console = Console()
     console.print(INTRODUCTION, soft_wrap=True, highlight=False)
@@ -49,7 +61,7 @@ def demo() -> None:
         raise _failure(str(error)) from None
     except leo_sdk.ExistsError:
         raise _failure(
-            f'somebody else made a tenant named "{steps.TENANT_NAME}" here; '
+            f'another program made the tenant "{steps.TENANT_NAME}", or something in it, here; '
             "set LEO_DATA to another folder for the demo"
         ) from None
     except leo_sdk.LeoRpcError as error:
@@ -58,86 +70,122 @@ def demo() -> None:
 
 
 async def _run(console: Console, stack: RunningStack) -> bool:
-    async with (
-        stack.tokens() as tokens,
-        leo_sdk.LeoClient(stack.ingest_address, tokens) as platform,
-    ):
+    async with stack.client() as platform:
         tenant = await steps.create_tenant(platform)
-    console.print(f'Tenant "{tenant.name}" is {tenant.tenant_id}.', highlight=False)
-    async with (
-        stack.tokens(tenant_id=tenant.tenant_id) as tokens,
-        leo_sdk.LeoClient(stack.ingest_address, tokens) as client,
-    ):
-        books = await _send_everything(console, stack, client, tenant)
+    console.print(f'Tenant "{tenant.name}" is {tenant.tenant_id}.\n', highlight=False)
+    auditor = await asyncpg.connect(stack.auditor_dsn)
+    try:
+        async with stack.client(tenant_id=tenant.tenant_id) as client:
+            books, activation = await _play(console, stack, client, tenant, auditor)
+    finally:
+        await auditor.close()
     console.print()
     print_report(console, books)
+    print_activation(console, activation)
+    event_id = activation.telling_event_id
+    if event_id is not None:
+        console.print("\n[bold]One customer's journey, with the reason for every step[/bold]")
+        leo(stack.folder, "trace", str(event_id), output=sys.stdout)
+        console.print()
     problems = books.problems()
-    for problem in problems:
-        console.print(f"[red]The books do not balance:[/red] {problem}", soft_wrap=True)
+    for problem in problems[:PROBLEM_COUNT_MAX]:
+        console.print(f"[red]The books do not balance:[/red] {escape(problem)}", soft_wrap=True)
+    if len(problems) > PROBLEM_COUNT_MAX:
+        console.print(f"… and {len(problems) - PROBLEM_COUNT_MAX:,} more.", highlight=False)
     if not problems:
-        console.print(_balance(books), soft_wrap=True, highlight=False)
-    customer_id = read_purchases()[0].customer_id
-    print_next_steps(console, _next_steps(stack, ext_id_of(customer_id)))
+        console.print(_balance(books, activation), soft_wrap=True, highlight=False)
+    print_next_steps(console, _next_steps(stack, tenant, event_id))
     return not problems
 
 
-async def _send_everything(
-    console: Console, stack: RunningStack, client: leo_sdk.LeoClient, tenant: Tenant
-) -> Books:
+async def _play(
+    console: Console,
+    stack: RunningStack,
+    client: leo_sdk.LeoClient,
+    tenant: Tenant,
+    auditor: asyncpg.Connection,
+) -> tuple[Books, Activation]:
+    tenant_id = UUID(tenant.tenant_id)
     created_at = steps.created_at_of(tenant)
     purchases = read_purchases()
     customer_ids = sorted({purchase.customer_id for purchase in purchases})
     profiles = steps.profile_inputs(purchases, created_at)
+    said = steps.statements(customer_ids, created_at)
     events = purchase_events(purchases, created_at)
     bad = bad_events(events)
     good = events + events[-steps.REPEATED_EVENT_COUNT :]
 
-    with progress(console, "People, as documents of the CDP", len(profiles)) as advance:
+    with progress(console, "1. People, as documents of the CDP", len(profiles)) as advance:
         profile_tally = await steps.send_profiles(client, profiles, advance)
-    with progress(console, "What some of them said", steps.CONSENT_COUNT) as advance:
-        consent_tally = await steps.set_consents(client, customer_ids, created_at, advance)
-    with progress(console, "Purchases, as one stream", len(good) + len(bad)) as advance:
-        event_tally = await steps.send_events(client, good + [item.event for item in bad], advance)
-    return Books(
+    with progress(console, "2. What some of them agreed to", len(said)) as advance:
+        consent_tally = await steps.set_consents(client, said, advance)
+    wishes = await set_up(stack, client, tenant, steps.QUIET_CUSTOMER_ID)
+    print_wishes(console, wishes)
+    async with SimulatorClient(stack.state.address("simulator")) as simulator:
+        await simulator.set_faults(FAULTS)
+    console.print("[bold]4. The purchases come in[/bold]")
+    sending = asyncio.create_task(steps.send_events(client, good + [item.event for item in bad]))
+    came_to_rest = await watch(
+        console, auditor, stack.state.address("simulator"), tenant_id, sending
+    )
+    books = Books(
         profiles=profile_tally,
         consents=consent_tally,
-        events=event_tally,
+        events=await sending,
         bad_events=dict(enumerate(bad, start=len(good) + 1)),
-        stored=await steps.count_tenant(stack.auditor_dsn, tenant.tenant_id),
+        stored=await steps.count_tenant(auditor, tenant_id),
+        came_to_rest=came_to_rest,
+        breaches=await find_breaches(auditor, stack.witness_file),
     )
+    return books, await read_activation(auditor, tenant_id)
 
 
-def _balance(books: Books) -> str:
-    count = len(books.events.identities)
+def _balance(books: Books, activation: Activation) -> str:
+    event_count = len(books.events.identities)
+    message_count = sum(row["count"] for row in activation.deliveries)
+    balance = (
+        f"{event_count:,} purchases are there once, each is decided, and of the "
+        f"{message_count:,} messages none was accepted twice by the provider's own count."
+    )
     if books.events.outcomes["accepted"] == 0:
         return (
-            f"[green]Nothing new:[/green] all {count} purchases were there from an earlier run, "
-            "were recognised, and are there once."
+            f"[green]Nothing new:[/green] all purchases were there from an earlier run and were "
+            f"recognised. {balance}"
         )
-    return f"[green]The books balance:[/green] {count} purchases were stored, and are there once."
+    return f"[green]The books balance:[/green] {balance}"
 
 
-def _next_steps(stack: RunningStack, ext_id: str) -> list[tuple[str, str]]:
-    leo = _program("leo")
-    days = (
-        "SELECT occurred_at::date AS day, count(*) AS purchases, "
-        "sum((properties->>'value_vnd')::bigint) AS value_vnd "
-        "FROM marketing_event GROUP BY day ORDER BY value_vnd DESC LIMIT 5"
-    )
+def _next_steps(
+    stack: RunningStack, tenant: Tenant, event_id: UUID | None
+) -> list[tuple[str, str]]:
+    program = _program("leo")
+    # Printed to be copied; the ids are the services' own.
+    whose = f"WHERE tenant_id = '{tenant.tenant_id}'"
+    decided = f"SELECT outcome, count(*) FROM decision {whose} GROUP BY 1 ORDER BY 2 DESC"  # noqa: S608
+    found = [
+        ("What runs, until you say `leo down`", f"{program} status"),
+        ("What was decided, by SQL", f'{program} psql -c "{decided}"'),
+    ]
+    if event_id is None:
+        return found
+    story = f"SELECT at, step, outcome, reason FROM v_journey {whose}"  # noqa: S608
+    story += f" AND event_id = '{event_id}' ORDER BY at, rank"
     call = (
-        f'-H "authorization: Bearer $({leo} token --tenant {steps.TENANT_NAME} --preset ingest)" '
-        f"""-d '{{"ext_id": "{ext_id}"}}'"""
+        f'-H "authorization: Bearer $({program} token --tenant {tenant.name} --preset read)" '
+        f"""-d '{{"event_id": "{event_id}"}}'"""
     )
-    method = "leo.ingest.v1.IngestService/GetProfile"
+    method = "leo.decision.v1.DecisionService/GetJourney"
+    address = stack.state.address("decision")
     if shutil.which("grpcurl"):
-        get_profile = f"grpcurl -plaintext {call} {stack.ingest_address} {method}"
+        by_rpc = f"grpcurl -plaintext {call} {address} {method}"
     else:  # buf comes with the development environment and does the same
-        get_profile = f"{_program('buf')} curl --protocol grpc --http2-prior-knowledge {call} "
-        get_profile += f"http://{stack.ingest_address}/{method}"
+        by_rpc = f"{_program('buf')} curl --protocol grpc --http2-prior-knowledge {call} "
+        by_rpc += f"http://{address}/{method}"
     return [
-        ("What runs, until you say `leo down`", f"{leo} status"),
-        ("The best days of the shop", f'{leo} psql -c "{days}"'),
-        ("One customer, by gRPC", get_profile),
+        *found,
+        ("That customer's journey again", f"{program} trace {event_id}"),
+        ("The same by one SQL statement", f'{program} psql -c "{story}"'),
+        ("The same by gRPC", by_rpc),
     ]
 
 

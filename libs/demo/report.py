@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from leo_sdk import LeoRpcError
     from libs.demo.bad_events import BadEvent
+    from libs.demo.campaign import Wish
     from libs.demo.tally import ConsentTally, EventTally, ProfileTally
 
 PROFILE_OUTCOMES = ("created", "updated", "unchanged", "stale", "refused")
@@ -28,6 +29,8 @@ class Books:
     Attributes:
         bad_events: the events that must be refused, by their position in the stream.
         stored: rows by table, as the auditor sees them.
+        came_to_rest: whether nothing was on its way any more.
+        breaches: what does not balance between events, decisions, messages and the provider.
     """
 
     profiles: ProfileTally
@@ -35,6 +38,8 @@ class Books:
     events: EventTally
     bad_events: dict[int, BadEvent]
     stored: Any
+    came_to_rest: bool
+    breaches: Sequence[str]
 
     def problems(self) -> list[str]:
         """Where the books do not balance, in words; empty if they do."""
@@ -61,6 +66,9 @@ class Books:
                 f"the database has {self.stored['cdp_profiles']} profiles, but {usable_count} "
                 "were answered as stored"
             )
+        if not self.came_to_rest:
+            found.append("something is still on its way; `leo status` and the logs say more")
+        found.extend(self.breaches)
         return found
 
 
@@ -71,7 +79,7 @@ def print_report(console: Console, books: Books) -> None:
 
 
 def _count_table(books: Books) -> Table:
-    table = Table(title="What became of it", title_justify="left", title_style="bold")
+    table = Table(title="What came in", title_justify="left", title_style="bold")
     table.add_column("")
     table.add_column("count", justify="right")
 
@@ -118,6 +126,21 @@ def _words(error: LeoRpcError) -> str:
             f"{violation.field} {violation.description}" for violation in error.violations
         )
     return error.message
+
+
+def print_wishes(console: Console, wishes: Sequence[Wish]) -> None:
+    """Print what the shop's rules say."""
+    table = Table(
+        title="3. What the shop wants: one campaign, five rules, the highest priority first",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("rule", no_wrap=True)
+    table.add_column("about", no_wrap=True)
+    table.add_column("in words", overflow="fold")
+    for wish in wishes:
+        table.add_row(wish.rule.name, wish.rule.purpose, wish.words)
+    console.print(table)
 
 
 def print_next_steps(console: Console, commands: Sequence[tuple[str, str]]) -> None:

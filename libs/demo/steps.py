@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from random import Random
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
-
-import asyncpg
 
 import leo_sdk
 from leo.ingest.v1.ingest_service_pb2 import Consent, Tenant
 from libs.demo import dirt
-from libs.demo.people import document_of, ext_id_of
+from libs.demo.campaign import CUSTOMER_CARE, MARKETING
+from libs.demo.people import SEED, document_of, ext_id_of
 from libs.demo.purchases import SOURCE, value_vnd
+from libs.demo.requests import request_id_of
 from libs.demo.tally import ConsentTally, EventTally, ProfileTally
 from libs.postgres.queries import load_queries
+from libs.supervisor.zalo import CHANNEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from uuid import UUID
+
+    import asyncpg
 
     from leo.ingest.v1.ingest_service_pb2 import Event, ProfileInput
     from libs.demo.progress import Advance
@@ -36,11 +41,23 @@ PROFILE_BATCH_COUNT = 100
 _PROFILE_BATCHES_AT_ONCE = 4
 # Sent a second time at the end of the stream, as a source does that missed an answer.
 REPEATED_EVENT_COUNT = 50
-CONSENT_COUNT = 30
-# Of those who agreed, every so manieth takes it back a day later.
-_WITHDRAWAL_EVERY = 6
+# How many of a hundred customers agreed to messages by Zalo, by what they are about.
+CONSENT_SHARES = {CUSTOMER_CARE: 0.45, MARKETING: 0.2}
+_WITHDRAWN_SHARE = 0.1
+_CONSENTS_AT_ONCE = 32
+# A customer with a clean document, who agrees to everything and must not be disturbed right now.
+QUIET_CUSTOMER_ID = "00011"
 
 _QUERIES = load_queries(__file__)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one person said about messages of one kind."""
+
+    ext_id: str
+    consent: Consent
+    request_id: str
 
 
 async def create_tenant(client: leo_sdk.LeoClient) -> Tenant:
@@ -96,53 +113,64 @@ async def send_profiles(
     return tally
 
 
-async def set_consents(
-    client: leo_sdk.LeoClient,
-    customer_ids: Sequence[str],
-    created_at: datetime,
-    advance: Advance,
-) -> ConsentTally:
-    """Record what the first clean customers said about email; some take it back later."""
-    tally = ConsentTally()
-    clean = [customer_id for customer_id in customer_ids if not dirt.is_dirty(customer_id)]
-    for index, customer_id in enumerate(clean[:CONSENT_COUNT]):
+def statements(customer_ids: Sequence[str], created_at: datetime) -> list[Statement]:
+    """What the clean customers said; some of those who agreed to marketing take it back later.
+
+    Drawn from SEED and the customer's number, so that a second run says the same.
+    """
+    found = []
+    for customer_id in customer_ids:
+        if dirt.is_dirty(customer_id):
+            continue
+        draw = Random(f"{SEED}:consent:{customer_id}")  # noqa: S311, it must be repeatable
         agreed_at = created_at - timedelta(days=10)
-        statements = [_consent(Consent.STATE_GRANTED, "order form, box 2", agreed_at)]
-        if index % _WITHDRAWAL_EVERY == 0:
-            later = agreed_at + timedelta(days=1)
-            statements.append(_consent(Consent.STATE_WITHDRAWN, "letter to the shop", later))
-        for consent in statements:
-            tally.add(
-                await client.ingest.set_consent(
-                    ext_id_of(customer_id),
-                    consent,
-                    request_id=_request_id(f"{customer_id}:{consent.state}"),
+        for purpose, share in CONSENT_SHARES.items():
+            if customer_id != QUIET_CUSTOMER_ID and draw.random() >= share:
+                continue
+            found.append(_statement(customer_id, purpose, "order form, box 2", agreed_at))
+            if purpose == MARKETING and draw.random() < _WITHDRAWN_SHARE:
+                later = agreed_at + timedelta(days=1)
+                found.append(
+                    _statement(customer_id, purpose, "letter to the shop", later, withdrawn=True)
                 )
-            )
-        advance(1)
+    return found
+
+
+async def set_consents(
+    client: leo_sdk.LeoClient, said: Sequence[Statement], advance: Advance
+) -> ConsentTally:
+    """Record what customers said, each person's words in their order."""
+    tally = ConsentTally()
+    at_once = asyncio.Semaphore(_CONSENTS_AT_ONCE)
+
+    async def record(of_one: list[Statement]) -> None:
+        async with at_once:
+            for statement in of_one:
+                tally.add(
+                    await client.ingest.set_consent(
+                        statement.ext_id, statement.consent, request_id=statement.request_id
+                    )
+                )
+                advance(1)
+
+    by_person = groupby(said, key=lambda statement: statement.ext_id)
+    await asyncio.gather(*(record(list(of_one)) for _, of_one in by_person))
     return tally
 
 
-async def send_events(
-    client: leo_sdk.LeoClient, events: Sequence[Event], advance: Advance
-) -> EventTally:
+async def send_events(client: leo_sdk.LeoClient, events: Sequence[Event]) -> EventTally:
     """Send the events as one stream and count the answers."""
     tally = EventTally()
     started_at = time.monotonic()
     async for position, result in client.ingest.stream_events(events):
         tally.add(position, result)
-        advance(1)
     tally.seconds = time.monotonic() - started_at
     return tally
 
 
-async def count_tenant(auditor_dsn: str, tenant_id: str) -> Any:
+async def count_tenant(auditor: asyncpg.Connection, tenant_id: UUID) -> Any:
     """What the database has of the tenant now, asked directly and not by the service."""
-    connection = await asyncpg.connect(auditor_dsn)
-    try:
-        return await _QUERIES.count_tenant(connection, tenant_id=UUID(tenant_id), source=SOURCE)
-    finally:
-        await connection.close()
+    return await _QUERIES.count_tenant(auditor, tenant_id=tenant_id, source=SOURCE)
 
 
 def created_at_of(tenant: Tenant) -> datetime:
@@ -150,16 +178,21 @@ def created_at_of(tenant: Tenant) -> datetime:
     return tenant.create_time.ToDatetime(tzinfo=UTC)
 
 
-def _consent(state: Consent.State.ValueType, evidence: str, consented_at: datetime) -> Consent:
-    return Consent(
-        channel="email",
-        purpose="marketing",
-        state=state,
+def _statement(
+    customer_id: str,
+    purpose: str,
+    evidence: str,
+    consented_at: datetime,
+    *,
+    withdrawn: bool = False,
+) -> Statement:
+    consent = Consent(
+        channel=CHANNEL,
+        purpose=purpose,
+        state=Consent.STATE_WITHDRAWN if withdrawn else Consent.STATE_GRANTED,
         evidence=evidence,
         consent_time=leo_sdk.timestamp(consented_at),
     )
-
-
-def _request_id(text: str) -> str:
-    """The same UUID4 for the same text, so that a second run repeats the first one's requests."""
-    return str(UUID(bytes=hashlib.sha256(text.encode()).digest()[:16], version=4))
+    return Statement(
+        ext_id_of(customer_id), consent, request_id_of(f"{customer_id}:{purpose}:{consent.state}")
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -16,9 +17,18 @@ SUPERUSER: Final = "postgres"
 VALKEY: Final = "valkey"
 # The client of the development issuer that people and scripts use.
 DEVELOPER: Final = "leo-dev"
+# The clients as which our services call each other.
+INGEST_CLIENT: Final = "leo-ingest"
+DECISION_CLIENT: Final = "leo-decision"
+EDGE_CLIENT: Final = "leo-edge"
+INTERNAL_CLIENTS: Final = (INGEST_CLIENT, DECISION_CLIENT, EDGE_CLIENT)
 
-_NAMES = (SUPERUSER, *roles.LOGIN_ROLES, VALKEY, DEVELOPER)
+# Roles and clients have names of their own kinds: leo_ingest is a role, leo-ingest a client.
+_NAMES = (SUPERUSER, *roles.LOGIN_ROLES, VALKEY, DEVELOPER, *INTERNAL_CLIENTS)
 _FILE = "credentials.json"
+_KEYS_FILE = "credential-keys.json"
+_KEY_ID = "local-1"
+_KEY_BYTES = 32
 
 
 def load_credentials(data_folder: Path) -> dict[str, str]:
@@ -31,10 +41,24 @@ def load_credentials(data_folder: Path) -> dict[str, str]:
     missing = [name for name in _NAMES if name not in found]
     if missing:
         found |= {name: secrets.token_urlsafe(24) for name in missing}
-        data_folder.mkdir(parents=True, exist_ok=True)
-        replacement = path.with_suffix(".new")
-        descriptor = os.open(replacement, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(found, file, indent=2)
-        replacement.rename(path)
+        write_secret(path, json.dumps(found, indent=2))
     return found
+
+
+def credential_keys_file(data_folder: Path) -> Path:
+    """The file with the key that wraps the secrets of channel accounts; made the first time."""
+    path = data_folder / _KEYS_FILE
+    if not path.exists():
+        key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+        write_secret(path, json.dumps({_KEY_ID: key}))
+    return path
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Replace a file that its owner alone may read, at once, so that nobody reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replacement = path.with_suffix(".new")
+    descriptor = os.open(replacement, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    replacement.rename(path)

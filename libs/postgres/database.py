@@ -1,4 +1,4 @@
-"""The pool of one process, and the only way to a transaction: in one tenant's context."""
+"""The pool of one process, and the only ways to a transaction: in one tenant's context, or none."""
 
 from __future__ import annotations
 
@@ -107,6 +107,38 @@ class Database:
             StorageConflictError: another transaction was faster.
             DeadlinePassedError: the time is over.
         """
+        async with self._transaction(timeout) as (connection, statement_timeout_ms):
+            state = await _QUERIES.enter_tenant(
+                connection, tenant_id=tenant_id, statement_timeout_ms=statement_timeout_ms
+            )
+            if state is None and must_exist:
+                raise TenantMissingError(tenant_id)
+            yield connection
+
+    @asynccontextmanager
+    async def across_tenants(
+        self, *, timeout: timedelta | None = None
+    ) -> AsyncIterator[Connection]:
+        """One transaction in no tenant's context: a service sees no rows in it, leo_finder some.
+
+        Args:
+            timeout: as in `tenant`.
+
+        Raises:
+            StorageUnavailableError: the database is away, or went away.
+            DeadlinePassedError: the time is over.
+        """
+        async with self._transaction(timeout) as (connection, statement_timeout_ms):
+            await _QUERIES.limit_statements(
+                connection, statement_timeout_ms=str(statement_timeout_ms)
+            )
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(
+        self, timeout: timedelta | None
+    ) -> AsyncIterator[tuple[Connection, int]]:
+        """A transaction, and the milliseconds that a statement in it may take."""
         allowed = self._allowed() if timeout is None else timeout
         if allowed <= timedelta(0):
             raise DeadlinePassedError
@@ -117,14 +149,7 @@ class Database:
                 _kinds(connection),
                 connection.transaction(),
             ):
-                state = await _QUERIES.enter_tenant(
-                    connection,
-                    tenant_id=tenant_id,
-                    statement_timeout_ms=max(1, int(allowed / timedelta(milliseconds=1))),
-                )
-                if state is None and must_exist:
-                    raise TenantMissingError(tenant_id)
-                yield connection
+                yield connection, max(1, int(allowed / timedelta(milliseconds=1)))
         except TimeoutError as error:
             if deadline.expired():
                 raise DeadlinePassedError from error

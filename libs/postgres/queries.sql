@@ -2,6 +2,10 @@
 -- The state of the tenant, or NULL where there is none.
 SELECT enter_tenant_v1(:tenant_id, :statement_timeout_ms);
 
+-- name: limit_statements$
+-- How long a statement may take, until the transaction ends.
+SELECT set_config('statement_timeout', :statement_timeout_ms, true);
+
 -- name: lock_bootstrap$
 -- Two starts at once would trip over each other's half-made roles. Any constant would do.
 SELECT pg_advisory_lock(5360001);

@@ -30,7 +30,15 @@ class PostgresSettings(BaseSettings):
     @model_validator(mode="after")
     def _min_is_not_over_max(self) -> Self:
         if self.pool_count_min > self.pool_count_max:
-            raise ValueError(
-                "LEO_POSTGRES_POOL_COUNT_MIN must not exceed LEO_POSTGRES_POOL_COUNT_MAX"
-            )
+            prefix = self.model_config["env_prefix"]
+            raise ValueError(f"{prefix}POOL_COUNT_MIN must not exceed {prefix}POOL_COUNT_MAX")
         return self
+
+
+class FinderSettings(PostgresSettings):
+    """The same database, reached as leo_finder: LEO_POSTGRES_FINDER_*, for processes that work."""
+
+    model_config = SettingsConfigDict(env_prefix="LEO_POSTGRES_FINDER_", hide_input_in_errors=True)
+
+    pool_count_min: int = Field(default=1, ge=0)
+    pool_count_max: int = Field(default=4, ge=1)

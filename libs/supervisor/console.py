@@ -28,7 +28,7 @@ class Console:
 
     def started(self, name: str, address: str, seconds: float) -> None:
         """It answers."""
-        self._terminal.print(f"[green]  ✓[/green] {name:<11} {address:<21} {seconds:5.1f} s")
+        self._terminal.print(f"[green]  ✓[/green] {name:<13} {address:<21} {seconds:5.1f} s")
 
     def failed(self, name: str, problem: str) -> None:
         """It could not be started."""

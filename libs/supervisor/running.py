@@ -6,17 +6,18 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 import leo_sdk
 from libs.embedded.credentials import DEVELOPER, load_credentials
 from libs.postgres import roles
 from libs.rpc.errors import StartError
-from libs.supervisor.state import DATABASE, is_locked, read_state
+from libs.supervisor.state import DATABASE, is_locked, read_state, witness_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from libs.supervisor.state import StackState
@@ -46,6 +47,26 @@ class RunningStack:
         """The database as one of libs.postgres.roles.LOGIN_ROLES."""
         password = load_credentials(self.folder)[role]
         return f"postgresql://{role}:{password}@{self.state.address('postgres')}/{DATABASE}"
+
+    @property
+    def witness_file(self) -> Path:
+        """What the simulated providers accepted."""
+        return witness_file(self.folder)
+
+    @asynccontextmanager
+    async def client(self, *, tenant_id: str | None = None) -> AsyncIterator[leo_sdk.LeoClient]:
+        """A client of all services as the developer, for the platform or for one tenant."""
+        async with (
+            self.tokens(tenant_id=tenant_id) as tokens,
+            leo_sdk.LeoClient(
+                self.ingest_address,
+                tokens,
+                segment_address=self.state.address("segment"),
+                decision_address=self.state.address("decision"),
+                dispatch_address=self.state.address("dispatch"),
+            ) as client,
+        ):
+            yield client
 
     def tokens(self, *, tenant_id: str | None = None) -> leo_sdk.ClientCredentials:
         """Tokens of the developer's client, for the platform or for one tenant."""
@@ -93,13 +114,15 @@ def find_or_start(
     raise StartError(f"the stack in {folder} does not get healthy; `leo status` says more")
 
 
-def leo(folder: Path, *arguments: str) -> int:
+def leo(folder: Path, *arguments: str, output: TextIO | None = None) -> int:
     """Run a command on this data folder as a person would; the exit status.
 
-    What it says goes to standard error, since standard output is the caller's.
+    What it says goes to standard error, since standard output is the caller's, unless told else.
     """
     command = [sys.executable, "-m", "libs.cli", *arguments]
     environment = os.environ | {"LEO_DATA": str(folder)}
+    output = output or sys.stderr
+    output.flush()
     return subprocess.run(  # noqa: S603, the command is ours
-        command, env=environment, stdout=sys.stderr, check=False
+        command, env=environment, stdout=output, check=False
     ).returncode

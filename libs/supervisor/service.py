@@ -28,7 +28,7 @@ POLL_SECONDS = 0.05
 
 
 class ServiceProcess:
-    """`python -m <module> serve`.
+    """`python -m <module> <command>`.
 
     Attributes:
         process: None before the first start.
@@ -37,9 +37,10 @@ class ServiceProcess:
     def __init__(
         self,
         module: str,
+        command: str,
         *,
         address: str,
-        probe: str,
+        probe: str | None,
         environment: Mapping[str, str],
         log: Path,
     ) -> None:
@@ -47,15 +48,17 @@ class ServiceProcess:
 
         Args:
             module: such as "services.ingest".
-            address: where it listens.
-            probe: "grpc" for the standard health service, or the path of a GET that answers 200.
+            command: "serve" or "work".
+            address: where it listens; "-" for a process without a door.
+            probe: "grpc" for the standard health service, or the path of a GET that answers 200;
+                None where there is nothing to ask: it can do its work while it lives.
             environment: its settings, on top of our own environment.
             log: where its output goes.
         """
         self.address = address
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
-        self._command = [sys.executable, "-m", module, "serve"]
+        self._command = [sys.executable, "-m", module, command]
         self._probe = probe
         self._environment = environment
 
@@ -89,7 +92,9 @@ class ServiceProcess:
         await end(self.process, signal.SIGKILL, timeout_seconds=STOP_TIMEOUT_SECONDS)
 
     async def answers(self) -> bool:
-        """Whether it says that it can serve."""
+        """Whether it says that it can serve, or lives where there is nothing to ask."""
+        if self._probe is None:
+            return self.process is not None and self.process.poll() is None
         if self._probe == "grpc":
             return await _grpc_answers(self.address)
         try:

@@ -1,4 +1,4 @@
-"""The process table: what a stack consists of, in the order of its start."""
+"""What a stack consists of on one data folder, and what its processes are told."""
 
 from __future__ import annotations
 
@@ -6,33 +6,50 @@ import json
 import os
 import socket
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from leo.decision.v1 import decision_service_pb2
+from leo.dispatch.v1 import dispatch_service_pb2
 from leo.ingest.v1 import ingest_service_pb2
 from leo.options.v1 import access_pb2
+from leo.segment.v1 import segment_service_pb2
+from libs.auth.caller import INTERNAL_SCOPE
 from libs.embedded import EmbeddedPostgres, EmbeddedValkey
-from libs.embedded.credentials import DEVELOPER, load_credentials
+from libs.embedded.credentials import (
+    DEVELOPER,
+    INTERNAL_CLIENTS,
+    credential_keys_file,
+    load_credentials,
+    write_secret,
+)
 from libs.embedded.errors import EmbeddedError
 from libs.embedded.process import free_port
 from libs.postgres import roles
 from libs.postgres.migrations import bootstrap, migrate_up
+from libs.supervisor import table
 from libs.supervisor.service import ServiceProcess
-from libs.supervisor.state import DATABASE
+from libs.supervisor.state import DATABASE, simulator_accounts_file, witness_file
 
 if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-_SERVICES: Final = (ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"],)
-# Every scope that an RPC asks for: what a development token may carry.
+_DESCRIPTORS: Final = (
+    ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"],
+    segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"],
+    decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"],
+    dispatch_service_pb2.DESCRIPTOR.services_by_name["DispatchService"],
+)
+# Every scope that an RPC asks for: what a development token may carry. Only our own services may
+# name a tenant in metadata.
 SCOPES: Final = tuple(
     sorted(
         {
             method.GetOptions().Extensions[access_pb2.scope]
-            for service in _SERVICES
+            for service in _DESCRIPTORS
             for method in service.methods
         }
+        - {INTERNAL_SCOPE}
     )
 )
 
@@ -52,66 +69,12 @@ class Managed(Protocol):
     async def answers(self) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Service:
-    """A row of the table of our own processes.
-
-    Attributes:
-        setting: the variable of its address; it names others' addresses as "{name}".
-        role: the database role whose DSN it gets.
-    """
-
-    name: str
-    module: str
-    probe: str
-    setting: str
-    address: str
-    settings: tuple[tuple[str, str], ...] = ()
-    role: str | None = None
-
-
-_REALM = "http://{issuer}/realms/leo"
-_TABLE: Final = (
-    _Service(
-        "issuer",
-        "libs.issuer",
-        "/realms/leo/.well-known/openid-configuration",
-        "LEO_ISSUER_ADDRESS",
-        "127.0.0.1:7070",
-        (
-            ("LEO_ISSUER_CLIENTS_FILE", "{data}/issuer/clients.json"),
-            ("LEO_ISSUER_KEY_FILE", "{data}/issuer/keys.json"),
-        ),
-    ),
-    _Service(
-        "ingest",
-        "services.ingest",
-        "grpc",
-        "LEO_INGEST_ADDRESS",
-        "127.0.0.1:7051",
-        (
-            ("LEO_AUTH_ISSUER", _REALM),
-            ("LEO_AUTH_JWKS_URL", f"{_REALM}/protocol/openid-connect/certs"),
-            ("LEO_RPC_REFLECTION", "true"),
-        ),
-        roles.INGEST,
-    ),
-    _Service(
-        "edge",
-        "services.edge",
-        "/healthz",
-        "LEO_EDGE_ADDRESS",
-        "127.0.0.1:7080",
-        (("LEO_EDGE_INGEST_ADDRESS", "{ingest}"),),
-    ),
-)
-
-
 class Stack:
-    """Everything that runs on one data folder, in the order of its start.
+    """Everything that runs on one data folder.
 
     Attributes:
-        processes: by name.
+        processes: by name, in the order of their start.
+        stages: their names; those of one stage start at the same time, and stop so.
     """
 
     def __init__(self, folder: Path, *, free_ports: bool) -> None:
@@ -123,28 +86,49 @@ class Stack:
         """
         self._folder = folder
         self._postgres = EmbeddedPostgres(folder)
-        valkey = EmbeddedValkey(folder)
-        self.processes: dict[str, Managed] = {"postgres": self._postgres, "valkey": valkey}
-        addresses = {
-            service.name: f"127.0.0.1:{free_port()}"
+        self._valkey = EmbeddedValkey(folder)
+        self._addresses = {
+            row.name: f"127.0.0.1:{free_port()}"
             if free_ports
-            else os.environ.get(service.setting, service.address)
-            for service in _TABLE
+            else os.environ.get(row.setting, row.address)
+            for row in (*table.GROUND, *table.SERVICES)
+            if row.setting is not None
         }
-        self._settings = {service.setting: addresses[service.name] for service in _TABLE}
-        for service in _TABLE:
-            environment = {service.setting: addresses[service.name]}
-            for name, value in service.settings:
-                environment[name] = value.format(data=folder, **addresses)
-            if service.role is not None:
-                environment["LEO_POSTGRES_DSN"] = self._postgres.dsn(service.role, DATABASE)
-            self.processes[service.name] = ServiceProcess(
-                service.module,
-                address=addresses[service.name],
-                probe=service.probe,
-                environment=environment,
-                log=folder / "logs" / f"{service.name}.log",
-            )
+        ground: dict[str, Managed] = {"postgres": self._postgres, "valkey": self._valkey}
+        ground |= {row.name: self._process(row) for row in table.GROUND}
+        services = {row.name: self._process(row) for row in table.SERVICES}
+        self.processes: dict[str, Managed] = {**ground, **services}
+        self.stages = (tuple(ground), tuple(services))
+
+    def _process(self, row: table.Row) -> ServiceProcess:
+        credentials = load_credentials(self._folder)
+        values = {
+            "data": self._folder,
+            "redis": self._valkey.url,
+            "credential_keys": credential_keys_file(self._folder),
+            "simulator_accounts": simulator_accounts_file(self._folder),
+            "witness": witness_file(self._folder),
+            **self._addresses,
+        }
+        environment = {name: value.format_map(values) for name, value in row.settings}
+        if row.setting is not None:
+            environment[row.setting] = self._addresses[row.name]
+        if row.role is not None:
+            environment["LEO_POSTGRES_DSN"] = self._postgres.dsn(row.role, DATABASE)
+        if row.finder:
+            environment["LEO_POSTGRES_FINDER_DSN"] = self._postgres.dsn(roles.FINDER, DATABASE)
+        if row.client is not None:
+            environment["LEO_INTERNAL_CLIENT_ID"] = row.client
+            environment["LEO_INTERNAL_CLIENT_SECRET"] = credentials[row.client]
+            environment["LEO_INTERNAL_TOKEN_URL"] = table.TOKEN_URL.format_map(values)
+        return ServiceProcess(
+            row.module,
+            row.command,
+            address=self._addresses.get(row.name, row.address),
+            probe=row.probe,
+            environment=environment,
+            log=self._folder / "logs" / f"{row.name}.log",
+        )
 
     def check_ports(self) -> None:
         """Refuse to start where another program holds one of our addresses.
@@ -152,7 +136,10 @@ class Stack:
         Raises:
             EmbeddedError: it names the address and its setting.
         """
-        for setting, address in self._settings.items():
+        for row in (*table.GROUND, *table.SERVICES):
+            if row.setting is None:
+                continue
+            address = self._addresses[row.name]
             host, _, port = address.rpartition(":")
             with closing(socket.socket()) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -161,7 +148,7 @@ class Stack:
                 except (OSError, ValueError) as error:
                     raise EmbeddedError(
                         f"{address} cannot be used: another program holds it, or it is no address "
-                        f"of this machine. Set {setting} to another one, or use --free-ports"
+                        f"of this machine. Set {row.setting} to another one, or use --free-ports"
                     ) from error
 
     async def migrate(self) -> None:
@@ -174,16 +161,28 @@ class Stack:
         )
         await migrate_up(self._postgres.dsn(roles.MIGRATE, DATABASE))
 
-    def write_issuer_clients(self) -> None:
-        """Tell the development issuer who may ask for tokens: the developer, for any tenant."""
-        folder = self._folder / "issuer"
-        folder.mkdir(parents=True, exist_ok=True)
-        client = {
-            "client_id": DEVELOPER,
-            "client_secret": load_credentials(self._folder)[DEVELOPER],
-            "scopes": SCOPES,
-            "any_tenant": True,
-        }
-        descriptor = os.open(folder / "clients.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump([client], file, indent=2)
+    def prepare(self) -> None:
+        """Write the files that processes want to find at their start."""
+        self._write_issuer_clients()
+        # Grows while the stack runs (libs.supervisor.zalo), and is kept.
+        accounts = simulator_accounts_file(self._folder)
+        if not accounts.exists():
+            write_secret(accounts, "{}")
+
+    def _write_issuer_clients(self) -> None:
+        """Tell the development issuer who may ask for tokens.
+
+        That is the developer, for any tenant, and our own services, which name the tenant in each
+        call.
+        """
+        credentials = load_credentials(self._folder)
+        clients = [
+            {
+                "client_id": client_id,
+                "client_secret": credentials[client_id],
+                "scopes": SCOPES if client_id == DEVELOPER else [INTERNAL_SCOPE],
+                "any_tenant": client_id == DEVELOPER,
+            }
+            for client_id in (DEVELOPER, *INTERNAL_CLIENTS)
+        ]
+        write_secret(self._folder / "issuer" / "clients.json", json.dumps(clients, indent=2))

@@ -65,6 +65,16 @@ def data_folder() -> Path:
     return Path(os.environ.get("LEO_DATA") or ".leo").absolute()
 
 
+def simulator_accounts_file(folder: Path) -> Path:
+    """The accounts that the simulator knows at its start."""
+    return folder / "simulator" / "accounts.json"
+
+
+def witness_file(folder: Path) -> Path:
+    """What the simulator accepted, line by line."""
+    return folder / "simulator" / "witness.jsonl"
+
+
 def write_state(folder: Path, state: StackState) -> None:
     """Replace the state file at once, so that nobody reads half of it."""
     replacement = folder / "state.new"

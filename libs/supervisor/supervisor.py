@@ -1,4 +1,4 @@
-"""Starts the stack in order, watches it, restarts what dies, stops it in order.
+"""Starts the stack stage by stage, watches it, restarts what dies, stops it in reverse.
 
 Own code, because the process supervisors on PyPI neither tie their children to the parent's death
 nor start one process when the one before it answers.
@@ -94,14 +94,29 @@ class Supervisor:
                 watch.result()
 
     async def _start(self) -> bool:
-        self._stack.write_issuer_clients()
-        for name, managed in self._stack.processes.items():
-            if not await self._step(name, self._start_one(name, managed)):
-                self._console.tail(managed.log)
-                return False
-            if name == "postgres" and not await self._step("migrations", self._stack.migrate()):
+        self._stack.prepare()
+        for names in self._stack.stages:
+            if not await self._start_stage(names):
                 return False
         return True
+
+    async def _start_stage(self, names: tuple[str, ...]) -> bool:
+        """Start those of one stage at the same time; False as soon as one of them cannot."""
+        starts = [asyncio.create_task(self._start_first(name)) for name in names]
+        try:
+            for start in asyncio.as_completed(starts):
+                if not await start:
+                    return False
+            return True
+        finally:
+            await _cancel(*starts)
+
+    async def _start_first(self, name: str) -> bool:
+        managed = self._stack.processes[name]
+        if not await self._step(name, self._start_one(name, managed)):
+            self._console.tail(managed.log)
+            return False
+        return name != "postgres" or await self._step("migrations", self._stack.migrate())
 
     async def _start_one(self, name: str, managed: Managed) -> None:
         self._set_health(name, "starting")
@@ -146,16 +161,20 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         self._console.stopping()
-        for name, managed in reversed(self._stack.processes.items()):
-            stopping = asyncio.create_task(managed.stop())
-            hurry = asyncio.create_task(self._hurry.wait())
-            await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
-            hurry.cancel()
-            if not stopping.done():
-                await managed.kill()
-                await stopping
-            self._health[name] = "stopped"
+        for names in reversed(self._stack.stages):
+            await asyncio.gather(*(self._stop_one(name) for name in names))
         self._console.stopped()
+
+    async def _stop_one(self, name: str) -> None:
+        managed = self._stack.processes[name]
+        stopping = asyncio.create_task(managed.stop())
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not stopping.done():
+            await managed.kill()
+            await stopping
+        self._health[name] = "stopped"
 
     def _set_health(self, name: str, health: Health) -> None:
         """Publish news; a restart that succeeds is news too, because the pid is another."""

@@ -7,6 +7,7 @@ import sys
 import structlog
 
 from libs.http.server import run_application
+from libs.relay.settings import InternalSettings
 from libs.rpc.address import check_plaintext
 from libs.rpc.errors import StartError
 from libs.telemetry import configure_logging
@@ -31,7 +32,7 @@ def main() -> None:
     except StartError as error:
         log.error("cannot start", problem=str(error))  # noqa: TRY400 - the text says it all
         sys.exit(1)
-    run_application(build_application(settings), settings.address)
+    run_application(build_application(settings, InternalSettings()), settings.address)
 
 
 if __name__ == "__main__":

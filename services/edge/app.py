@@ -1,4 +1,4 @@
-"""The routes of the edge: JSON in, one RPC with the caller's own token, JSON out."""
+"""The routes of the edge: JSON in, one RPC, JSON out; with the caller's own token or as a door."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from grpc_status import rpc_status
 
 from leo.ingest.v1 import ingest_service_pb2 as pb
 from leo.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
+from libs.relay import InternalChannel
 from libs.rpc.errors import LeoError
 from libs.rpc.status import status_of
+from services.edge.body import read_body
 from services.edge.errors import (
     AuthorizationUnreadableError,
     BodyTooLargeError,
@@ -25,12 +27,14 @@ from services.edge.errors import (
     ServiceUnavailableError,
 )
 from services.edge.event_json import read_event
+from services.edge.webhooks import Dispatch, webhook_routes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from google.rpc import status_pb2
 
+    from libs.relay.settings import InternalSettings
     from services.edge.settings import EdgeSettings
 
 # As google/rpc/code.proto maps them.
@@ -58,18 +62,21 @@ CHANNEL_OPTIONS = [("grpc.max_reconnect_backoff_ms", 1000)]
 log = structlog.get_logger(__name__)
 
 
-def build_application(settings: EdgeSettings) -> FastAPI:
-    """Make the edge."""
+def build_application(settings: EdgeSettings, internal: InternalSettings) -> FastAPI:
+    """Make the edge; providers bring no token, so their calls go on in the edge's own name."""
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
-        async with grpc.aio.insecure_channel(
-            settings.ingest_address, options=CHANNEL_OPTIONS
-        ) as channel:
+        async with (
+            grpc.aio.insecure_channel(settings.ingest_address, options=CHANNEL_OPTIONS) as channel,
+            InternalChannel(settings.dispatch_address, internal) as dispatch_channel,
+        ):
             application.state.ingest = IngestServiceStub(channel)
+            application.state.dispatch = Dispatch(dispatch_channel)
             yield
 
     application = FastAPI(lifespan=lifespan, openapi_url=None)
+    application.include_router(webhook_routes(settings))
 
     @application.exception_handler(LeoError)
     async def refuse(_request: Request, error: LeoError) -> JSONResponse:
@@ -89,7 +96,7 @@ def build_application(settings: EdgeSettings) -> FastAPI:
     @application.post("/activate/event")
     async def activate_event(request: Request) -> JSONResponse:
         metadata = _metadata(request)
-        event = read_event(await _read_body(request, settings.body_bytes_max))
+        event = read_event(await read_body(request, settings.body_bytes_max))
         response = await request.app.state.ingest.IngestEvent(
             pb.IngestEventRequest(event=event),
             metadata=metadata,
@@ -116,18 +123,6 @@ def _metadata(request: Request) -> list[tuple[str, str]]:
 
 def _may_be_metadata(value: str) -> bool:
     return value.isascii() and value.isprintable()
-
-
-async def _read_body(request: Request, bytes_max: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > bytes_max:
-            raise BodyTooLargeError(
-                f"the body is larger than {bytes_max} bytes",
-                metadata={"body_bytes_max": str(bytes_max)},
-            )
-    return bytes(body)
 
 
 def _status_of_call(error: grpc.aio.AioRpcError) -> status_pb2.Status:

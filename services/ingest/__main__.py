@@ -1,8 +1,9 @@
-"""`python -m services.ingest serve`: read settings, wire, run."""
+"""`python -m services.ingest serve` and `… work`: read settings, wire, run."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import AsyncExitStack
 from functools import partial
 
 import uvloop
@@ -13,7 +14,16 @@ from libs.auth.interceptor import AuthInterceptor
 from libs.auth.settings import AuthSettings
 from libs.auth.verifier import TokenVerifier
 from libs.postgres.database import Database
-from libs.postgres.settings import PostgresSettings
+from libs.postgres.settings import FinderSettings, PostgresSettings
+from libs.relay import (
+    ACTIVATE,
+    InternalChannel,
+    InternalSettings,
+    Ringer,
+    Sweeper,
+    activation,
+    until_stopped,
+)
 from libs.rpc.errors import StartError
 from libs.rpc.server import Registration, build_server, run
 from libs.rpc.settings import ServerSettings
@@ -23,16 +33,23 @@ from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.store import IngestStore
 
-USAGE = "usage: python -m services.ingest serve"
+USAGE = "usage: python -m services.ingest serve | work"
 
 
 async def serve() -> None:
     """Serve IngestService until SIGTERM."""
     settings = IngestSettings()
-    database = await Database.open(PostgresSettings(), application_name="leo-ingest")
-    store = IngestStore(database)
     descriptor = ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"]
-    async with TokenVerifier(AuthSettings()) as verifier:
+    async with AsyncExitStack() as stack:
+        database = await Database.open(PostgresSettings(), application_name="leo-ingest")
+        stack.push_async_callback(database.close)
+        ring = None
+        if settings.decision_address:
+            channel = InternalChannel(settings.decision_address, InternalSettings())
+            await stack.enter_async_context(channel)
+            ring = (await stack.enter_async_context(Ringer(activation(channel)))).ring
+        store = IngestStore(database, ring)
+        verifier = await stack.enter_async_context(TokenVerifier(AuthSettings()))
         server = build_server(
             [
                 Registration(
@@ -51,20 +68,36 @@ async def serve() -> None:
             await database.ping()
             await verifier.ready()
 
-        try:
-            await run(server, settings.address, ready=ready)
-        finally:
-            await database.close()
+        await run(server, settings.address, ready=ready)
+
+
+async def work() -> None:
+    """Hand events to decision that nobody handed over, until SIGTERM."""
+    settings = IngestSettings()
+    if not settings.decision_address:
+        raise StartError("LEO_INGEST_DECISION_ADDRESS is empty: say where decision listens")
+    async with AsyncExitStack() as stack:
+        database = await Database.open(PostgresSettings(), application_name="leo-ingest-work")
+        stack.push_async_callback(database.close)
+        finder = await Database.open(FinderSettings(), application_name="leo-ingest-work")
+        stack.push_async_callback(finder.close)
+        channel = InternalChannel(settings.decision_address, InternalSettings())
+        await stack.enter_async_context(channel)
+        await until_stopped(Sweeper(database, finder, ACTIVATE, activation(channel)).run())
+
+
+COMMANDS = {"serve": serve, "work": work}
 
 
 def main() -> int:
     """Run the command of the command line; the exit status."""
-    if sys.argv[1:] != ["serve"]:
+    command = COMMANDS.get(" ".join(sys.argv[1:]))
+    if command is None:
         print(USAGE, file=sys.stderr)  # noqa: T201
         return 2
-    configure_logging("ingest")
+    configure_logging("ingest" if command is serve else "ingest-work")
     try:
-        uvloop.run(serve())
+        uvloop.run(command())
     except StartError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

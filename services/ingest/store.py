@@ -30,7 +30,7 @@ from services.ingest.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from libs.postgres.database import Connection, Database
@@ -44,8 +44,12 @@ _QUERIES = load_queries(__file__)
 class IngestStore:
     """The tables of ingest: marketing_event, cdp_profiles and their versions, consent, tenant."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, ring: Callable[[UUID, Sequence[UUID]], None] | None = None
+    ) -> None:
+        """Use `database`; `ring` hears which events are new, once they are committed."""
         self._database = database
+        self._ring = ring
 
     async def insert_events(self, tenant_id: UUID, events: Sequence[Event]) -> list[StoredEvent]:
         """Store events in one transaction; the answers are in the order of `events`.
@@ -64,6 +68,12 @@ class IngestStore:
                     connection, tenant_id=tenant_id, event_ids=list(first)
                 ):
                     stored[row["event_id"]] = row
+        if self._ring is not None:
+            self._ring(
+                tenant_id,
+                # In the order in which they came.
+                [key for key in first if key not in stored or stored[key]["inserted"]],
+            )
         new = StoredEvent(received_at=done["received_at"], duplicate=False, same_body=True)
         answers = []
         for event in events:

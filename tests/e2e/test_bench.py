@@ -28,3 +28,28 @@ def test_it_measures_every_way_on_a_stack_of_its_own_and_removes_it() -> None:
     assert found["postgresql"]["fsync"] == "on"
     assert {"processor", "cores", "memory"} <= set(found["machine"])
     assert "Removed /" in run.stderr
+
+
+def test_the_main_job_is_measured_checked_and_removed() -> None:
+    run = subprocess.run(
+        [
+            *(LEO, "bench", "main-job", "--tenants", "2", "--profiles", "20"),
+            *("--events", "200", "--seconds", "1", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["workload"]["rules each"] == "20"
+    assert found["accepted_per_second"] >= found["settled_per_second"] > 0
+    assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["p99"]
+    assert 0 < found["rule_evaluation_ms"]["p50"] <= found["rule_evaluation_ms"]["p99"]
+    cost = found["cost_per_activation"]
+    # Event, decision, delivery, intent, its update, result, its update, receipt.
+    assert cost["wal_bytes"] > 1000
+    assert cost["row_versions"] > 0
+    assert {"postgres", "decision", "dispatch-work"} <= set(cost["cpu_microseconds"])
+    assert found["postgresql"]["synchronous_commit"] == "on"
+    assert "Removed /" in run.stderr

@@ -23,7 +23,11 @@ from tests.faults.stack import LEO, Stack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = ["postgres", "valkey", "issuer", "ingest", "edge"]
+NAMES = [
+    *("postgres", "valkey", "issuer", "simulator"),
+    *("ingest", "ingest-work", "segment", "decision", "decision-work"),
+    *("dispatch", "dispatch-work", "edge"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +125,7 @@ async def test_up_serves_and_a_second_up_does_nothing(stack: Stack) -> None:
 
 
 async def test_a_process_that_dies_is_restarted_at_its_address(stack: Stack) -> None:
-    for name in ("ingest", "valkey"):
+    for name in ("ingest", "valkey", "decision-work"):
         before = stack.process(name)
         stack.signal(name, signal.SIGKILL)
         await stack.wait_healthy(name, restarts=before["restarts"] + 1)
@@ -207,5 +211,5 @@ def test_help_tells_every_command() -> None:
     told = subprocess.run(
         [sys.executable, "-m", "libs.cli", "--help"], check=True, capture_output=True, text=True
     ).stdout
-    for command in ("up", "down", "status", "token", "psql", "migrate", "demo", "bench"):
+    for command in ("up", "down", "status", "token", "psql", "migrate", "trace", "demo", "bench"):
         assert f" {command} " in told

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +26,21 @@ LEO = str(Path(sys.executable).with_name("leo"))
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One running `leo up`, with a data folder and ports of its own."""
+    """One running `leo up`, with a data folder and ports of its own.
+
+    Attributes:
+        settings: variables that every process gets.
+    """
 
     data_folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
 
     async def leo(self, *arguments: str) -> str:
         """Run `leo …` on this stack; its standard output."""
         process = await asyncio.create_subprocess_exec(
             LEO,
             *arguments,
-            env=os.environ | {"LEO_DATA": str(self.data_folder)},
+            env=os.environ | self.settings | {"LEO_DATA": str(self.data_folder)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -100,12 +105,12 @@ class Stack:
 
 
 @asynccontextmanager
-async def running_stack() -> AsyncIterator[Stack]:
+async def running_stack(**settings: str) -> AsyncIterator[Stack]:
     """`leo up` on free ports until the block ends; then nothing of it may be left."""
     # Not pytest's tmp_path: as root, PostgreSQL runs as another user, to whom that is closed.
     folder = Path(tempfile.mkdtemp(prefix="leo-faults-"))
     os.chmod(folder, 0o755)  # noqa: PTH101 - pathlib's is taken for blocking
-    stack = Stack(folder / "data")
+    stack = Stack(folder / "data", settings)
     try:
         await stack.leo("up", "--detach", "--free-ports")
         yield stack

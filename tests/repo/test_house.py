@@ -14,10 +14,16 @@ from pydantic_settings import BaseSettings
 
 import libs
 import services
+from leo.decision.v1 import decision_service_pb2
+from leo.decision.v1 import error_reason_pb2 as decision_reasons
+from leo.dispatch.v1 import dispatch_service_pb2
+from leo.dispatch.v1 import error_reason_pb2 as dispatch_reasons
 from leo.ingest.v1 import error_reason_pb2 as ingest_reasons
 from leo.ingest.v1 import ingest_service_pb2
 from leo.options.v1 import access_pb2
 from leo.rpc.v1 import error_reason_pb2 as door_reasons
+from leo.segment.v1 import error_reason_pb2 as segment_reasons
+from leo.segment.v1 import segment_service_pb2
 from libs.rpc.errors import LeoError
 
 if TYPE_CHECKING:
@@ -27,9 +33,18 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 ROOT = Path(__file__).parents[2]
-REASONS = {"leo": door_reasons.ErrorReason, "ingest.leo": ingest_reasons.ErrorReason}
+REASONS: dict[str, Any] = {
+    "leo": door_reasons.ErrorReason,
+    "ingest.leo": ingest_reasons.ErrorReason,
+    "segment.leo": segment_reasons.ErrorReason,
+    "decision.leo": decision_reasons.ErrorReason,
+    "dispatch.leo": dispatch_reasons.ErrorReason,
+}
 SERVICES: dict[str, ServiceDescriptor] = {
-    "ingest": ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"]
+    "ingest": ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"],
+    "segment": segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"],
+    "decision": decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"],
+    "dispatch": dispatch_service_pb2.DESCRIPTOR.services_by_name["DispatchService"],
 }
 
 

@@ -47,6 +47,8 @@ def books(
             "profile_consent": 0,
             "audit_entry": 0,
         },
+        came_to_rest=True,
+        breaches=[],
     )
 
 

@@ -38,3 +38,51 @@ VALUES (
     :tenant_id, :tenant_id, 'email', 'marketing', 1, 'granted', 'form', leo_now(), 'test',
     :tenant_id, 0, 'salt'
 );
+
+INSERT INTO segment (tenant_id, segment_id, name, condition, version)
+VALUES (:tenant_id, :tenant_id, 'everybody', 'true', 1);
+
+INSERT INTO campaign (tenant_id, campaign_id, name, state)
+VALUES (:tenant_id, :tenant_id, 'welcome', 'active');
+
+INSERT INTO activation_rule (tenant_id, rule_id, campaign_id, name, version)
+VALUES (:tenant_id, :tenant_id, :tenant_id, 'first-visit', 1);
+
+INSERT INTO activation_rule_version (tenant_id, rule_id, version, document)
+VALUES (:tenant_id, :tenant_id, 1, '{}');
+
+INSERT INTO rule_set (tenant_id, version)
+VALUES (:tenant_id, 1);
+
+INSERT INTO decision (
+    tenant_id, decision_id, trigger_kind, trigger_id, profile_id, profile_version, ordinal,
+    rule_set_version, rule_id, outcome, reason, audit_entry_id, leaf_no
+)
+VALUES (
+    :tenant_id, :tenant_id, 'event', :tenant_id, :tenant_id, 1, 0, 1, :tenant_id, 'acted', 'test',
+    :tenant_id, 0
+);
+
+INSERT INTO relay_watermark (tenant_id, hop, position)
+VALUES (:tenant_id, 'activate', pg_current_xact_id());
+
+INSERT INTO message_template (tenant_id, template_id, version, name, channel, data)
+VALUES (:tenant_id, :tenant_id, 1, 'welcome', 'email', '{}');
+
+INSERT INTO channel_account (tenant_id, account_id, name, channel, concurrent_send_count_max)
+VALUES (:tenant_id, :tenant_id, 'main', 'email', 1);
+
+INSERT INTO delivery_log (
+    tenant_id, delivery_id, decision_id, choice, channel, account_id, template_id, profile_id,
+    profile_version, purpose, recipient_ref, dedupe_key, state, due_at, expires_at
+)
+VALUES (
+    :tenant_id, :tenant_id, :tenant_id, 0, 'email', :tenant_id, :tenant_id, :tenant_id, 1,
+    'marketing', 'email:0', sha256('key'), 'pending', leo_now(), leo_now()
+);
+
+INSERT INTO delivery_attempt (tenant_id, delivery_id, attempt, phase, epoch)
+VALUES (:tenant_id, :tenant_id, 1, 'intent', 1);
+
+INSERT INTO delivery_receipt (tenant_id, receipt_id, account_id, receipt_digest, kind)
+VALUES (:tenant_id, :tenant_id, :tenant_id, sha256('receipt'), 'delivered');

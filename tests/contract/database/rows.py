@@ -21,6 +21,18 @@ TABLES = (
     "cdp_profile_version",
     "profile_consent",
     "profile_consent_version",
+    "segment",
+    "campaign",
+    "activation_rule",
+    "activation_rule_version",
+    "rule_set",
+    "decision",
+    "relay_watermark",
+    "message_template",
+    "channel_account",
+    "delivery_log",
+    "delivery_attempt",
+    "delivery_receipt",
 )
 PARTITIONS = tuple(f"marketing_event_p{number:02}" for number in range(16))
 APPEND_ONLY = (
@@ -29,8 +41,20 @@ APPEND_ONLY = (
     "marketing_event",
     "cdp_profile_version",
     "profile_consent_version",
+    "activation_rule_version",
+    "decision",
+    "delivery_attempt",
+    "delivery_receipt",
     *PARTITIONS,
 )
+# What leo_finder sees of every tenant: keys and what work is found by.
+FOUND_BY = {
+    "tenant": {"tenant_id"},
+    "marketing_event": {"tenant_id", "transaction_id"},
+    "decision": {"tenant_id", "transaction_id", "outcome"},
+    "relay_watermark": {"tenant_id", "hop", "position"},
+    "delivery_log": {"tenant_id", "account_id", "state", "due_at", "lease_until"},
+}
 # As fill.sql makes them.
 EVENT_COUNT = 300
 

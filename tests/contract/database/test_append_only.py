@@ -20,6 +20,12 @@ CHANGES = (
     "TRUNCATE {} CASCADE",
 )
 
+# By their foreign keys, step by step.
+HANG_ON = {
+    "audit_entry": ("audit_seal", "profile_consent_version", "decision", "delivery_attempt"),
+    "decision": ("delivery_attempt",),
+}
+
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("table", APPEND_ONLY)
@@ -40,7 +46,7 @@ async def test_probe_fails_without_the_trigger(superuser: Any, table: str, chang
     try:
         await superuser.execute(f"DROP TRIGGER append_only ON {table}")
         # TRUNCATE goes on to what hangs on the table, and meets the trigger there.
-        for dependent in {"audit_entry": ("audit_seal", "profile_consent_version")}.get(table, ()):
+        for dependent in HANG_ON.get(table, ()):
             await superuser.execute(f"DROP TRIGGER append_only ON {dependent}")
         if table == "marketing_event":
             for partition in PARTITIONS:
@@ -56,6 +62,11 @@ DOOR = (
     "DELETE FROM cdp_profile_version",
     "UPDATE profile_consent_version SET evidence = NULL, salt = NULL",
     "DELETE FROM marketing_event",
+    "UPDATE decision SET inputs = NULL, salt = NULL",
+    "UPDATE delivery_attempt SET salt = NULL",
+    "DELETE FROM delivery_attempt",
+    "UPDATE delivery_receipt SET raw = NULL",
+    "DELETE FROM delivery_receipt",
 )
 
 
@@ -102,6 +113,9 @@ async def test_truncate_is_refused_even_to_an_eraser_who_may(superuser: Any, tab
         "DELETE FROM profile_consent_version",
         "UPDATE cdp_profile_version SET document_digest = sha256('another')",
         "UPDATE marketing_event SET event_type = 'another'",
+        "UPDATE decision SET outcome = 'expired'",
+        "UPDATE delivery_attempt SET kind = 'accepted'",
+        "UPDATE delivery_receipt SET kind = 'read'",
     ],
 )
 async def test_the_door_is_no_wider_than_erasure(superuser: Any, statement: str) -> None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from libs.embedded import EmbeddedPostgres
     from tests.conftest import NewDatabase
 
-# Which columns the client sets.
-NOT_OURS = {"occurred_at", "consented_at", "source_updated_at"}
+# What is said by whoever inserts the row: a client, or a plan.
+NOT_OURS = {"occurred_at", "consented_at", "source_updated_at", "due_at", "expires_at"}
 
 
 async def times(connection: Any) -> dict[tuple[str, str], datetime]:
@@ -43,7 +43,12 @@ async def test_shifted_clock_shifts_every_time(
             )
             await fill(superuser)
             found = await times(superuser)
-            assert {column for _, column in found} == {"created_at", "updated_at", "received_at"}
+            assert {column for _, column in found} == {
+                "created_at",
+                "updated_at",
+                "received_at",
+                "decided_at",
+            }
             assert {table for table, _ in found} == set(TABLES)
             for time in found.values():
                 assert time - datetime.now(UTC) > shift - timedelta(minutes=5)

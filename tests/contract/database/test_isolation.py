@@ -9,6 +9,7 @@ import pytest
 from libs.postgres import roles
 from tests.contract.database.rows import (
     EVENT_COUNT,
+    FOUND_BY,
     PARTITIONS,
     TABLES,
     View,
@@ -26,17 +27,39 @@ if TYPE_CHECKING:
 FORBIDDEN = "42501"
 READ_ONLY = "25006"
 # Who may read which table; the owner is bound by the policies as everybody is.
+_PEOPLE = {"tenant", "cdp_profiles", "cdp_profile_version", "profile_consent"}
+_DELIVERIES = {"delivery_log", "delivery_attempt", "delivery_receipt"}
 READERS = {
-    roles.INGEST: set(TABLES) - {"audit_entry", "audit_seal"},
-    roles.SEGMENT: {"tenant", "cdp_profiles", "cdp_profile_version", "profile_consent"},
-    roles.DECISION: {
-        "tenant",
+    roles.INGEST: {
+        *_PEOPLE,
         "marketing_event",
-        "cdp_profiles",
-        "cdp_profile_version",
-        "profile_consent",
+        "profile_consent_version",
+        "decision",
+        "relay_watermark",
     },
-    roles.DISPATCH: {"tenant", "cdp_profiles", "cdp_profile_version", "profile_consent"},
+    roles.SEGMENT: {*_PEOPLE, "segment"},
+    roles.DECISION: {
+        *_PEOPLE,
+        *_DELIVERIES,
+        "marketing_event",
+        "segment",
+        "campaign",
+        "activation_rule",
+        "activation_rule_version",
+        "rule_set",
+        "decision",
+        "relay_watermark",
+        "message_template",
+        "channel_account",
+    },
+    roles.DISPATCH: {
+        *_PEOPLE,
+        *_DELIVERIES,
+        "marketing_event",
+        "decision",
+        "message_template",
+        "channel_account",
+    },
     roles.OWNER: set(TABLES) | set(PARTITIONS),
 }
 READS = [(role, table) for role, tables in READERS.items() for table in sorted(tables)]
@@ -87,8 +110,30 @@ async def test_without_a_tenant_there_are_no_rows_and_no_error(
 
 @pytest.mark.parametrize("role", [*roles.SERVICE_ROLES, roles.FINDER])
 async def test_role_reads_nothing_but_what_it_is_granted(superuser: Any, role: str) -> None:
-    for table in {*TABLES, *PARTITIONS} - READERS.get(role, set()):
+    for table in {*TABLES, *PARTITIONS} - READERS.get(role, set(FOUND_BY)):
         assert await refusal(superuser, role, f"SELECT FROM {table}") == FORBIDDEN, table
+
+
+@pytest.mark.parametrize("table", FOUND_BY)
+async def test_finder_sees_of_every_tenant_what_work_is_found_by_and_nothing_else(
+    superuser: Any, two_tenants: tuple[UUID, UUID], table: str
+) -> None:
+    counted = await as_role(
+        superuser,
+        roles.FINDER,
+        f"SELECT count(DISTINCT tenant_id) FROM {table}"
+        f" WHERE tenant_id IN ('{two_tenants[0]}', '{two_tenants[1]}')",
+    )
+    assert counted[0] == 2
+    columns = await superuser.fetch(
+        "SELECT attname, has_column_privilege($1, attrelid, attnum, 'SELECT') AS seen,"
+        " has_column_privilege($1, attrelid, attnum, 'INSERT, UPDATE') AS written"
+        " FROM pg_attribute WHERE attrelid = $2::regclass AND attnum > 0",
+        roles.FINDER,
+        table,
+    )
+    assert {row["attname"] for row in columns if row["seen"]} == FOUND_BY[table]
+    assert not any(row["written"] for row in columns)
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -49,6 +49,9 @@ SELECT 'relation', relname, relkind::text, relowner::regrole::text, relforcerows
     obj_description(oid), relrowsecurity::text, relacl::text
 FROM pg_class WHERE relnamespace = 'public'::regnamespace
 UNION ALL
+SELECT 'view', relname, pg_get_viewdef(oid), reloptions::text, NULL, NULL, NULL, NULL
+FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'
+UNION ALL
 SELECT 'routine', proname, pg_get_function_identity_arguments(oid), pg_get_functiondef(oid), NULL,
     obj_description(oid), NULL, proacl::text
 FROM pg_proc AS p WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS (

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import grpc
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from libs.auth.interceptor import AuthInterceptor
 from libs.auth.verifier import TokenVerifier
+from libs.relay import InternalSettings
 from libs.rpc.call import current_call
 from libs.rpc.errors import ExistsError, FieldViolation, InvalidError, LimitError, MissingError
 from libs.rpc.server import serving
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
     from leo.ingest.v1 import ingest_service_pb2 as pb
 
+# What these tests call needs no identity of the edge's own.
+NOBODY = InternalSettings(
+    client_id="leo-edge", client_secret=SecretStr(""), token_url="http://127.0.0.1:1/token"
+)
 EVENT = {
     "source": "web",
     "sourceEventId": "e-1",
@@ -94,7 +100,7 @@ async def running_edge() -> AsyncIterator[Edge]:
             async with serving(server, "127.0.0.1:0", ready=nothing) as address:
                 settings = EdgeSettings(ingest_address=address, body_bytes_max=4096)
                 async with (
-                    http_server(build_application(settings)) as url,
+                    http_server(build_application(settings, NOBODY)) as url,
                     httpx.AsyncClient(base_url=url, timeout=30) as client,
                 ):
                     yield Edge(client, issuer, servicer)
@@ -225,7 +231,7 @@ async def test_the_service_s_own_answer_is_handed_on(
 async def test_a_service_that_is_away_is_unavailable_in_our_own_words() -> None:
     settings = EdgeSettings(ingest_address="127.0.0.1:1")
     async with (
-        http_server(build_application(settings)) as url,
+        http_server(build_application(settings, NOBODY)) as url,
         httpx.AsyncClient(base_url=url, timeout=30) as client,
     ):
         response = await client.post("/activate/event", json=EVENT)
@@ -241,7 +247,7 @@ async def test_a_server_without_the_service_is_our_defect() -> None:
     await server.start()
     settings = EdgeSettings(ingest_address=f"127.0.0.1:{port}")
     async with (
-        http_server(build_application(settings)) as url,
+        http_server(build_application(settings, NOBODY)) as url,
         httpx.AsyncClient(base_url=url, timeout=30) as client,
     ):
         response = await client.post("/activate/event", json=EVENT)
@@ -260,7 +266,7 @@ async def test_a_service_that_does_not_answer_passes_the_deadline() -> None:
             {"ingest_address": address, "call_timeout": "PT0.05S"}
         )
         async with (
-            http_server(build_application(settings)) as url,
+            http_server(build_application(settings, NOBODY)) as url,
             httpx.AsyncClient(base_url=url, timeout=30) as client,
         ):
             response = await client.post("/activate/event", json=EVENT)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from leo_sdk.calls import RetryPolicy
 from leo_sdk.client import LeoClient
+from leo_sdk.decisions import DecisionClient
+from leo_sdk.dispatch import DispatchClient
 from leo_sdk.errors import (
     ConflictError,
     DeadlineError,
@@ -22,12 +24,15 @@ from leo_sdk.errors import (
 )
 from leo_sdk.ingest import IngestClient
 from leo_sdk.messages import cdp_document, event, struct, timestamp
+from leo_sdk.segments import SegmentClient
 from leo_sdk.tokens import ClientCredentials, StaticToken, TokenSource
 
 __all__ = [
     "ClientCredentials",
     "ConflictError",
     "DeadlineError",
+    "DecisionClient",
+    "DispatchClient",
     "ExistsError",
     "ForbiddenError",
     "IngestClient",
@@ -38,6 +43,7 @@ __all__ = [
     "LimitError",
     "MissingError",
     "RetryPolicy",
+    "SegmentClient",
     "StateError",
     "StaticToken",
     "TokenSource",

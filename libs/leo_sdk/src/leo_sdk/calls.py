@@ -143,6 +143,34 @@ async def call_unary(
         await asyncio.sleep(wait_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """How one client calls all services.
+
+    Attributes:
+        timeout: of a logical call that names none.
+    """
+
+    tokens: TokenSource
+    policy: RetryPolicy
+    timeout: timedelta
+
+    async def unary(
+        self,
+        method: UnaryMethod[_Request, _Response],
+        request: _Request,
+        timeout: timedelta | None,
+    ) -> _Response:
+        """Make one logical call, as call_unary does."""
+        return await call_unary(
+            method,
+            request,
+            tokens=self.tokens,
+            policy=self.policy,
+            timeout=self.timeout if timeout is None else timeout,
+        )
+
+
 async def _token_before(
     deadline: float, tokens: TokenSource, refused: str | None, call_id: str
 ) -> str:

@@ -22,42 +22,23 @@ from leo.ingest.v1.ingest_service_pb2 import (
     Tenant,
 )
 from leo.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
-from leo_sdk.calls import RetryPolicy, UnaryMethod, call_unary
 from leo_sdk.streams import EventStream, StreamSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
-    from typing import TypeVar
 
     import grpc
 
+    from leo_sdk.calls import Calls
     from leo_sdk.streams import EventSource
-    from leo_sdk.tokens import TokenSource
-
-    _Request = TypeVar("_Request")
-    _Response = TypeVar("_Response")
 
 
 class IngestClient:
-    """Events, profiles, consent and tenants: `LeoClient.ingest`.
+    """Events, profiles, consent and tenants: `LeoClient.ingest`."""
 
-    Every method raises a LeoRpcError of the kind that says what to do, and takes a `timeout` for
-    the logical call with all its tries; without one, the client's own holds. All calls are safe
-    to repeat.
-    """
-
-    def __init__(
-        self,
-        channel: grpc.aio.Channel,
-        *,
-        tokens: TokenSource,
-        policy: RetryPolicy,
-        timeout: timedelta,
-    ) -> None:
+    def __init__(self, channel: grpc.aio.Channel, calls: Calls) -> None:
+        self._calls = calls
         self._stub = IngestServiceStub(channel)
-        self._tokens = tokens
-        self._policy = policy
-        self._timeout = timeout
 
     async def ingest_event(self, event: Event, *, timeout: timedelta | None = None) -> EventResult:
         """Store one event; ACCEPTED, or DUPLICATE if it was stored before.
@@ -67,7 +48,7 @@ class IngestClient:
             ExistsError: EVENT_CONFLICT, the identity is taken by an event with another body.
         """
         request = IngestEventRequest(event=event)
-        response = await self._call(self._stub.IngestEvent, request, timeout)
+        response = await self._calls.unary(self._stub.IngestEvent, request, timeout)
         return response.result
 
     async def batch_ingest_events(
@@ -78,7 +59,7 @@ class IngestClient:
         A refused event is a result, not an exception: `error_of_status(result.error)` types it.
         """
         request = BatchIngestEventsRequest(events=events)
-        response = await self._call(self._stub.BatchIngestEvents, request, timeout)
+        response = await self._calls.unary(self._stub.BatchIngestEvents, request, timeout)
         return list(response.results)
 
     def stream_events(
@@ -118,8 +99,8 @@ class IngestClient:
         stream = EventStream(
             self._stub,
             events,
-            tokens=self._tokens,
-            policy=self._policy,
+            tokens=self._calls.tokens,
+            policy=self._calls.policy,
             settings=StreamSettings(
                 message_event_count=message_event_count,
                 window_event_count=window_event_count,
@@ -136,7 +117,7 @@ class IngestClient:
         `result.warnings` names what a source document had that could not be used.
         """
         request = BatchUpsertProfilesRequest(profiles=profiles)
-        response = await self._call(self._stub.BatchUpsertProfiles, request, timeout)
+        response = await self._calls.unary(self._stub.BatchUpsertProfiles, request, timeout)
         return list(response.results)
 
     async def get_profile(
@@ -148,7 +129,7 @@ class IngestClient:
             MissingError: PROFILE_MISSING.
         """
         request = GetProfileRequest(ext_id=ext_id)
-        return await self._call(self._stub.GetProfile, request, timeout)
+        return await self._calls.unary(self._stub.GetProfile, request, timeout)
 
     async def set_consent(
         self,
@@ -172,7 +153,7 @@ class IngestClient:
         request = SetConsentRequest(
             ext_id=ext_id, consent=consent, request_id=request_id or str(uuid4())
         )
-        response = await self._call(self._stub.SetConsent, request, timeout)
+        response = await self._calls.unary(self._stub.SetConsent, request, timeout)
         return response.consent
 
     async def create_tenant(
@@ -192,19 +173,5 @@ class IngestClient:
             InvalidError: FIELD_INVALID, or REQUEST_ID_REUSED with another body.
         """
         request = CreateTenantRequest(tenant=tenant, request_id=request_id or str(uuid4()))
-        response = await self._call(self._stub.CreateTenant, request, timeout)
+        response = await self._calls.unary(self._stub.CreateTenant, request, timeout)
         return response.tenant
-
-    async def _call(
-        self,
-        method: UnaryMethod[_Request, _Response],
-        request: _Request,
-        timeout: timedelta | None,
-    ) -> _Response:
-        return await call_unary(
-            method,
-            request,
-            tokens=self._tokens,
-            policy=self._policy,
-            timeout=self._timeout if timeout is None else timeout,
-        )

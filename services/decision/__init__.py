@@ -1,0 +1,1 @@
+"""Decision: what to do about an event, and why, and why not."""

@@ -1,0 +1,1 @@
+"""What decision knows: rules and how they are asked, no I/O."""

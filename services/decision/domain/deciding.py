@@ -1,0 +1,329 @@
+"""What is decided about one event: a pure function of what is known at one moment."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
+
+from libs.addressing import recipient_refs
+from libs.conditions import compile_condition
+from services.decision.domain.rule import condition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from uuid import UUID
+
+    from services.decision.domain.rule import QuietHours, Rule
+
+Outcome = Literal[
+    "acted",
+    "no_rule",
+    "no_profile",
+    "not_in_segment",
+    "cooldown",
+    "no_consent",
+    "hold_out",
+    "no_address",
+    "expired",
+    "error",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """An ingested event."""
+
+    event_id: UUID
+    event_type: str
+    source: str
+    occurred_at: datetime
+    profile_ext_id: str
+    properties: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A profile as it is now.
+
+    Attributes:
+        row: the columns of cdp_profiles by name, `attributes` read from its JSON.
+        consents: what is recorded, by channel and purpose.
+        last_acted: when each rule last acted for them; whoever decides a batch keeps it true, by
+            `note`.
+    """
+
+    profile_id: UUID
+    profile_no: int
+    version: int
+    row: Mapping[str, Any]
+    consents: Mapping[str, Mapping[str, str]]
+    last_acted: dict[UUID, datetime] = field(default_factory=dict)
+
+    @property
+    def may_be_reached(self) -> bool:
+        """Whether they are alive and real."""
+        return bool(self.row["state"] == "active" and self.row["context"] == "production")
+
+    def note(self, verdicts: Iterable[Verdict], now: datetime) -> None:
+        """Remember which rules have just acted: cooldowns of the next event begin with them."""
+        for verdict in verdicts:
+            if verdict.outcome == "acted" and verdict.rule is not None:
+                self.last_acted[verdict.rule.rule_id] = now
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment's condition in one version."""
+
+    segment_id: UUID
+    version: int
+    condition: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Everything that decides in one tenant.
+
+    Attributes:
+        version: grows with each change of it.
+        rules: those of active campaigns, by priority (the highest first), then name.
+        segments: those that the rules name.
+        time_zone: in which quiet hours are meant.
+    """
+
+    version: int
+    rules: tuple[Rule, ...]
+    segments: Mapping[UUID, Segment]
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One decision, before it has an id.
+
+    Attributes:
+        rule, segment: those that were asked; None where no rule was met.
+        choices: of an acting one, the ways that are possible, in order.
+        inputs: every value that it depended on, as JSON.
+    """
+
+    outcome: Outcome
+    reason: str
+    rule: Rule | None = None
+    segment: Segment | None = None
+    not_before: datetime | None = None
+    expires_at: datetime | None = None
+    choices: tuple[dict[str, Any], ...] = ()
+    inputs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What every rule is asked about.
+
+    Attributes:
+        values: what conditions read.
+        basis: the inputs that every verdict has.
+    """
+
+    event: Event
+    person: Person
+    rules: RuleSet
+    now: datetime
+    values: dict[str, Any]
+    basis: dict[str, Any]
+
+
+def decide(event: Event, person: Person | None, rules: RuleSet, now: datetime) -> list[Verdict]:
+    """Ask every rule about an event; in the order of the rules, never empty.
+
+    A rule whose trigger, validity and condition hold gives one verdict. If none does, there is one
+    verdict that says so; if there is nobody to reach, one that says that.
+    """
+    basis = {
+        "event_id": str(event.event_id),
+        "event_time": event.occurred_at.isoformat(),
+        "now": now.isoformat(),
+    }
+    if person is None or not person.may_be_reached:
+        return [_nobody(person, basis)]
+    values = {
+        "event": {
+            "type": event.event_type,
+            "source": event.source,
+            "time": event.occurred_at,
+            "properties": event.properties,
+        },
+        "profile": person.row,
+        "consent": person.consents,
+        "now": now,
+    }
+    case = _Case(event, person, rules, now, values, basis)
+    return [_ask(rule, case) for rule in _triggered(case) if _is_met(rule, case)] or [
+        _no_rule(case)
+    ]
+
+
+def _no_rule(case: _Case) -> Verdict:
+    """That no rule is met, with everything that their conditions read, and what was missing."""
+    read: dict[str, Any] = {}
+    problems: dict[str, None] = {}
+    for rule in _triggered(case):
+        condition = compile_condition(condition_of(rule.terms), "rule")
+        _merge(read, condition.inputs(case.values))
+        problems |= dict.fromkeys(map(str, condition.evaluate(case.values).problems))
+    event_type = case.event.event_type
+    asked = sum(rule.terms.event_type == event_type for rule in case.rules.rules)
+    reason = f'no active rule is about events of type "{event_type}"'
+    if asked:
+        reason = f"none of {asked} rules about this type of event is met{_unknown(problems)}"
+    return Verdict(outcome="no_rule", reason=reason, inputs=case.basis | {"condition": read})
+
+
+def _unknown(problems: Iterable[object]) -> str:
+    """The end of a reason: which values were missing or of another type; never the values."""
+    told = ", ".join(map(str, problems))
+    return f"; unknown, because {told}" if told else ""
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for name, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(name), dict):
+            _merge(into[name], value)
+        else:
+            into[name] = value
+
+
+def _nobody(person: Person | None, basis: dict[str, Any]) -> Verdict:
+    if person is None:
+        reason = "there is no profile with the event's profile_ext_id"
+    elif person.row["state"] != "active":
+        reason = f"the profile is {person.row['state']}"
+    else:
+        reason = f"the profile is {person.row['context']} data, which is never sent to"
+    return Verdict(outcome="no_profile", reason=reason, inputs=basis)
+
+
+def _triggered(case: _Case) -> Iterator[Rule]:
+    """The rules that are about the event and valid when it happened."""
+    event = case.event
+    for rule in case.rules.rules:
+        terms = rule.terms
+        if terms.event_type != event.event_type:
+            continue
+        if terms.valid_from is not None and event.occurred_at < terms.valid_from:
+            continue
+        if terms.valid_until is not None and event.occurred_at >= terms.valid_until:
+            continue
+        yield rule
+
+
+def _is_met(rule: Rule, case: _Case) -> bool:
+    # A condition that ends unknown is not met.
+    return compile_condition(condition_of(rule.terms), "rule").evaluate(case.values).met
+
+
+def _ask(rule: Rule, case: _Case) -> Verdict:
+    """The verdict of a rule whose condition is met: the first check that fails, or to act."""
+    terms, person, now = rule.terms, case.person, case.now
+    segment = case.rules.segments[terms.segment_id] if terms.segment_id else None
+    inputs = case.basis | {
+        "condition": compile_condition(condition_of(terms), "rule").inputs(case.values),
+        "purpose": terms.purpose,
+    }
+
+    def verdict(outcome: Outcome, reason: str, **more: Any) -> Verdict:
+        return Verdict(
+            outcome=outcome, reason=reason, rule=rule, segment=segment, inputs=inputs, **more
+        )
+
+    if segment is not None:
+        condition = compile_condition(segment.condition, "segment")
+        inputs["segment"] = condition.inputs(case.values)
+        membership = condition.evaluate(case.values)
+        if not membership.met:
+            unknown = _unknown(membership.problems)
+            return verdict("not_in_segment", f"the person is not in the rule's segment{unknown}")
+    if case.event.occurred_at + terms.time_to_live <= now:
+        return verdict("expired", f"the event is older than the {terms.time_to_live} it is worth")
+    inputs["hold_out_bucket"] = bucket = hold_out_bucket(rule.rule_id, person.profile_id)
+    if bucket < terms.hold_out_percent:
+        return verdict("hold_out", f"held out, as {terms.hold_out_percent} of 100 people are")
+    if terms.cooldown is not None:
+        last = person.last_acted.get(rule.rule_id)
+        inputs["last_acted_at"] = last.isoformat() if last else None
+        if last is not None and now - last < terms.cooldown:
+            return verdict("cooldown", f"the rule acted within the last {terms.cooldown}")
+    choices, outcome, reason = _choose(rule, person, inputs)
+    if outcome is not None:
+        return verdict(outcome, reason)
+    not_before = None
+    if terms.quiet_hours is not None:
+        not_before = quiet_until(terms.quiet_hours, now, case.rules.time_zone)
+    return verdict(
+        "acted",
+        "waits for quiet hours to end" if not_before else "every check passed",
+        not_before=not_before,
+        expires_at=(not_before or now) + terms.time_to_live,
+        choices=choices,
+    )
+
+
+def _choose(
+    rule: Rule, person: Person, inputs: dict[str, Any]
+) -> tuple[tuple[dict[str, Any], ...], Outcome | None, str]:
+    """The ways that are possible, or why there are none."""
+    purpose = rule.terms.purpose
+    recorded = {
+        choice.channel: person.consents.get(choice.channel, {}).get(purpose, "none recorded")
+        for choice in rule.terms.choices
+    }
+    inputs["consents"] = recorded
+    allowed = [
+        (place, choice)
+        for place, choice in enumerate(rule.terms.choices)
+        if recorded[choice.channel] == "granted"
+    ]
+    if not allowed:
+        told = ", ".join(f"{channel}: {state}" for channel, state in recorded.items())
+        return (), "no_consent", f'consent to "{purpose}": {told}'
+    possible = tuple(
+        {
+            "choice": place,
+            "channel": choice.channel,
+            "purpose": purpose,
+            "template_id": str(choice.template_id),
+            "account_id": str(choice.account_id),
+            "recipient_ref": refs[0],
+        }
+        for place, choice in allowed
+        if (refs := recipient_refs(choice.channel, person.row))
+    )
+    inputs["recipient_refs"] = [choice["recipient_ref"] for choice in possible]
+    if not possible:
+        channels = ", ".join(choice.channel for _, choice in allowed)
+        return (), "no_address", f"no address for {channels}"
+    return possible, None, ""
+
+
+def hold_out_bucket(rule_id: UUID, profile_id: UUID) -> int:
+    """A number from 0 to 99 that is always the same for a rule and person."""
+    digest = hashlib.sha256(rule_id.bytes + profile_id.bytes).digest()
+    return int.from_bytes(digest[:8], "big") % 100
+
+
+def quiet_until(quiet_hours: QuietHours, now: datetime, time_zone: str) -> datetime | None:
+    """When the quiet hours that are now end, in the zone of `now`; None if it is not quiet."""
+    zone = ZoneInfo(time_zone)
+    local = now.astimezone(zone)
+    start, end = quiet_hours.times()
+    clock = local.time()
+    quiet = start <= clock < end if start < end else clock >= start or clock < end
+    if not quiet:
+        return None
+    day = local.date() if clock < end else local.date() + timedelta(days=1)
+    # An hour that the zone has twice ends in the one that is now.
+    return datetime.combine(day, end.replace(fold=local.fold), zone).astimezone(now.tzinfo)

@@ -1,0 +1,178 @@
+"""Every error that decision raises by itself; the reasons are registered in error_reason.proto."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from libs.rpc.errors import (
+    ConflictError,
+    ExistsError,
+    FieldViolation,
+    InvalidError,
+    MissingError,
+    StateError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+_DOMAIN = "decision.leo"
+
+
+class FieldInvalidError(InvalidError):
+    """Fields of the request are missing, malformed or out of range."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "FIELD_INVALID"
+
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
+        first = violations[0]
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        super().__init__(
+            f"{first.field} {first.description}{more}",
+            violations,
+            metadata={"field": first.field},
+        )
+
+
+class ConditionInvalidError(InvalidError):
+    """The condition does not compile."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "CONDITION_INVALID"
+
+    def __init__(self, problem: str, *, line: int, column: int, expected: str) -> None:
+        metadata = {"line": str(line), "column": str(column)}
+        if expected:
+            metadata["expected"] = expected
+        super().__init__(
+            f"rule.condition, {problem}",
+            [FieldViolation("rule.condition", problem)],
+            metadata=metadata,
+        )
+
+
+class RequestIdReusedError(InvalidError):
+    """The request_id was used before with another body."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: UUID) -> None:
+        super().__init__(
+            "request_id was used before with another body; send a new UUID4 for a new request",
+            metadata={"request_id": str(request_id)},
+        )
+
+
+class CampaignExistsError(ExistsError):
+    """The name is taken."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "CAMPAIGN_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'the tenant has a campaign named "{name}"',
+            resource_type="leo.decision.v1.Campaign",
+            resource_name=name,
+            metadata={"name": name},
+        )
+
+
+class CampaignMissingError(MissingError):
+    """The tenant has no such campaign."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "CAMPAIGN_MISSING"
+
+    def __init__(self, campaign_id: UUID) -> None:
+        super().__init__(
+            f"the tenant has no campaign {campaign_id}",
+            resource_type="leo.decision.v1.Campaign",
+            resource_name=str(campaign_id),
+            metadata={"campaign_id": str(campaign_id)},
+        )
+
+
+class CampaignStateError(StateError):
+    """The campaign has ended, for good."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "CAMPAIGN_STATE"
+
+    def __init__(self, campaign_id: UUID, state: str) -> None:
+        super().__init__(
+            f"the campaign is {state} and stays so; make a new one",
+            subject=f"campaign/{campaign_id}",
+            metadata={"campaign_id": str(campaign_id), "state": state},
+        )
+
+
+class RuleExistsError(ExistsError):
+    """The name is taken."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "RULE_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'the campaign has a rule named "{name}"',
+            resource_type="leo.decision.v1.Rule",
+            resource_name=name,
+            metadata={"name": name},
+        )
+
+
+class RuleMissingError(MissingError):
+    """The tenant has no such rule."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "RULE_MISSING"
+
+    def __init__(self, rule_id: UUID) -> None:
+        super().__init__(
+            f"the tenant has no rule {rule_id}",
+            resource_type="leo.decision.v1.Rule",
+            resource_name=str(rule_id),
+            metadata={"rule_id": str(rule_id)},
+        )
+
+
+class EtagMismatchError(ConflictError):
+    """Somebody changed the rule meanwhile."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "ETAG_MISMATCH"
+
+    def __init__(self, rule_id: UUID) -> None:
+        super().__init__(
+            "rule.etag is of another version: read the rule again and repeat the change",
+            metadata={"rule_id": str(rule_id)},
+        )
+
+
+class ReferenceMissingError(StateError):
+    """What a rule names does not exist in the tenant, or is of another channel."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "REFERENCE_MISSING"
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field} {description}", subject=field, metadata={"field": field})
+
+
+class EventMissingError(MissingError):
+    """The tenant has no such event."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "EVENT_MISSING"
+
+    def __init__(self, event_id: UUID) -> None:
+        super().__init__(
+            f"the tenant has no event {event_id}",
+            resource_type="leo.ingest.v1.Event",
+            resource_name=str(event_id),
+            metadata={"event_id": str(event_id)},
+        )

@@ -1,0 +1,321 @@
+"""Between the wire and the domain: protos in, domain values out, and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from leo.decision.v1 import decision_service_pb2 as pb
+from libs.fields import Fields, unstorable
+from libs.rpc import requests
+from libs.rpc.errors import FieldViolation
+from libs.rpc.paging import PageSizeError, PageTokenError, page_of, token_of
+from libs.rpc.status import status_of
+from services.decision.domain.campaign import NewCampaign, check_campaign
+from services.decision.domain.rule import (
+    PRIORITY_MAX,
+    TIME_TO_LIVE_DEFAULT,
+    Choice,
+    QuietHours,
+    RuleTerms,
+    check_terms,
+)
+from services.decision.errors import FieldInvalidError
+from services.decision.usecases import Activation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from google.protobuf.message import Message
+
+    from libs.rpc.errors import LeoError
+    from libs.rpc.paging import Page
+    from libs.rpc.requests import RequestKey
+    from services.decision.domain.campaign import Campaign, State
+    from services.decision.domain.record import JourneyStep, StoredDecision
+    from services.decision.domain.rule import Rule
+    from services.decision.usecases import Undecided
+
+BATCH_COUNT_MAX = 500
+# Stands where an id is bad, which is noted and refuses the whole.
+_NOBODY = UUID(int=0)
+# What an UpdateRule may replace; the others are the server's, or fixed with the rule.
+CHANGEABLE = (
+    "name",
+    "event_type",
+    "condition",
+    "segment_id",
+    "cooldown",
+    "priority",
+    "purpose",
+    "quiet_hours",
+    "hold_out_percent",
+    "choices",
+    "time_to_live",
+    "valid_from_time",
+    "valid_until_time",
+)
+
+
+def campaign_of(message: pb.Campaign) -> NewCampaign:
+    """The campaign that a request wants. Raises FieldInvalidError."""
+    campaign = NewCampaign(name=message.name, display_name=message.display_name)
+    found = Fields("campaign")
+    check_campaign(found, campaign)
+    _raise(found)
+    return campaign
+
+
+def campaign_message(campaign: Campaign) -> pb.Campaign:
+    """A campaign as stored."""
+    return pb.Campaign(
+        campaign_id=str(campaign.campaign_id),
+        name=campaign.name,
+        display_name=campaign.display_name,
+        state=pb.Campaign.State.Value(f"STATE_{campaign.state.upper()}"),
+        create_time=timestamp_of(campaign.created_at),
+    )
+
+
+def campaign_state_of(state: pb.Campaign.State.ValueType) -> State:
+    """The state that a campaign is to have. Raises FieldInvalidError."""
+    words: dict[int, State] = {
+        pb.Campaign.STATE_ACTIVE: "active",
+        pb.Campaign.STATE_PAUSED: "paused",
+        pb.Campaign.STATE_ENDED: "ended",
+    }
+    if state not in words:
+        raise invalid("state", "must be STATE_ACTIVE, STATE_PAUSED or STATE_ENDED")
+    return words[state]
+
+
+def terms_of(message: pb.Rule) -> RuleTerms:
+    """What a rule of the wire says. Raises FieldInvalidError."""
+    found = Fields("rule")
+    quiet_hours = None
+    if message.HasField("quiet_hours"):
+        quiet_hours = QuietHours(message.quiet_hours.start, message.quiet_hours.end)
+    time_to_live = _span(found, message, "time_to_live")
+    terms = RuleTerms(
+        name=message.name,
+        event_type=message.event_type,
+        condition=message.condition,
+        segment_id=_reference(found, "segment_id", message.segment_id, required=False),
+        cooldown=_span(found, message, "cooldown"),
+        priority=message.priority,
+        purpose=message.purpose,
+        quiet_hours=quiet_hours,
+        hold_out_percent=message.hold_out_percent,
+        choices=tuple(
+            Choice(
+                choice.channel,
+                _reference(found, f"choices[{index}].template_id", choice.template_id) or _NOBODY,
+                _reference(found, f"choices[{index}].account_id", choice.account_id) or _NOBODY,
+            )
+            for index, choice in enumerate(message.choices)
+        ),
+        time_to_live=TIME_TO_LIVE_DEFAULT if time_to_live is None else time_to_live,
+        valid_from=_time(found, message, "valid_from_time"),
+        valid_until=_time(found, message, "valid_until_time"),
+    )
+    check_terms(found, terms)
+    _raise(found)
+    return terms
+
+
+def rule_message(rule: Rule) -> pb.Rule:
+    """A rule as stored."""
+    terms = rule.terms
+    message = pb.Rule(
+        rule_id=str(rule.rule_id),
+        version=rule.version,
+        etag=rule.etag,
+        campaign_id=str(rule.campaign_id),
+        name=terms.name,
+        event_type=terms.event_type,
+        condition=terms.condition,
+        segment_id=str(terms.segment_id) if terms.segment_id else "",
+        priority=terms.priority,
+        purpose=terms.purpose,
+        hold_out_percent=terms.hold_out_percent,
+        choices=[
+            pb.Choice(
+                channel=choice.channel,
+                template_id=str(choice.template_id),
+                account_id=str(choice.account_id),
+            )
+            for choice in terms.choices
+        ],
+        time_to_live=_duration_of(terms.time_to_live),
+        update_time=timestamp_of(rule.updated_at),
+    )
+    if terms.cooldown is not None:
+        message.cooldown.CopyFrom(_duration_of(terms.cooldown))
+    if terms.quiet_hours is not None:
+        message.quiet_hours.start = terms.quiet_hours.start
+        message.quiet_hours.end = terms.quiet_hours.end
+    if terms.valid_from is not None:
+        message.valid_from_time.CopyFrom(timestamp_of(terms.valid_from))
+    if terms.valid_until is not None:
+        message.valid_until_time.CopyFrom(timestamp_of(terms.valid_until))
+    return message
+
+
+def changed_terms(current: Rule, request: pb.UpdateRuleRequest) -> RuleTerms:
+    """The terms of a rule after a change. Raises FieldInvalidError."""
+    mask = FieldMask(paths=request.update_mask.paths or CHANGEABLE)
+    for path in mask.paths:
+        if path not in CHANGEABLE:
+            raise invalid("update_mask", f"may name {', '.join(CHANGEABLE)} only")
+    merged = rule_message(current)
+    mask.MergeMessage(request.rule, merged, replace_message_field=True, replace_repeated_field=True)
+    return terms_of(merged)
+
+
+def list_page_of(request: pb.ListRulesRequest) -> tuple[Page, tuple[int, str, UUID] | None]:
+    """The page that a request asks for, and the keys behind which it begins."""
+    try:
+        page = page_of(request.page_size, request.page_token, key_count=3)
+        if not page.after:
+            return page, None
+        priority, name, rule_id = page.after
+        if unstorable(name) or abs(int(priority)) > PRIORITY_MAX:
+            raise PageTokenError
+        return page, (int(priority), name, UUID(rule_id))
+    except PageSizeError as error:
+        raise invalid("page_size", "must not be negative") from error
+    except ValueError as error:
+        raise invalid("page_token", "must be the next_page_token of the page before") from error
+
+
+def next_page_token(rules: Sequence[Rule]) -> str:
+    """The token of the page behind these rules."""
+    last = rules[-1]
+    return token_of(str(last.terms.priority), last.terms.name, str(last.rule_id))
+
+
+def event_ids_of(texts: Sequence[str]) -> list[UUID]:
+    """The ids of a batch. Raises FieldInvalidError."""
+    if not 1 <= len(texts) <= BATCH_COUNT_MAX:
+        raise invalid("event_ids", f"has {len(texts)} items; 1 to {BATCH_COUNT_MAX} are allowed")
+    return [id_of(f"event_ids[{index}]", text) for index, text in enumerate(texts)]
+
+
+def activation_result(
+    event_id: UUID, answer: Activation | LeoError | Undecided, call_id: str
+) -> pb.ActivationResult:
+    """The answer to one event."""
+    if isinstance(answer, Activation):
+        return pb.ActivationResult(
+            event_id=str(event_id),
+            decisions=map(_decision_message, answer.decisions),
+            duplicate=answer.duplicate,
+        )
+    return pb.ActivationResult(event_id=str(event_id), error=status_of(answer, call_id=call_id))
+
+
+def _decision_message(decision: StoredDecision) -> pb.Decision:
+    return pb.Decision(
+        decision_id=str(decision.decision_id),
+        event_id=str(decision.event_id),
+        ordinal=decision.ordinal,
+        outcome=pb.Decision.Outcome.Value(f"OUTCOME_{decision.outcome.upper()}"),
+        reason=decision.reason,
+        rule_id=str(decision.rule_id) if decision.rule_id else "",
+        rule_version=decision.rule_version or 0,
+        profile_id=str(decision.profile_id) if decision.profile_id else "",
+        profile_version=decision.profile_version or 0,
+        not_before_time=timestamp_of(decision.not_before) if decision.not_before else None,
+        decide_time=timestamp_of(decision.decided_at),
+    )
+
+
+def journey_step_message(step: JourneyStep) -> pb.JourneyStep:
+    """One step of a journey."""
+    return pb.JourneyStep(
+        step_time=timestamp_of(step.at),
+        step=step.step,
+        outcome=step.outcome,
+        reason=step.reason,
+        id=str(step.id),
+        parent_id=str(step.parent_id) if step.parent_id else "",
+    )
+
+
+def request_key_of(request: Message) -> RequestKey | None:
+    """The client's name for the request, or None without one. Raises FieldInvalidError."""
+    try:
+        return requests.request_key_of(request)
+    except requests.RequestIdError as error:
+        raise invalid("request_id", "must be a UUID of version 4") from error
+
+
+def id_of(field: str, text: str) -> UUID:
+    """An id that a request names. Raises FieldInvalidError."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise invalid(field, "must be a UUID" if text else "is required") from error
+
+
+def invalid(field: str, description: str) -> FieldInvalidError:
+    """The error of one bad field."""
+    return FieldInvalidError([FieldViolation(field, description)])
+
+
+@lru_cache(maxsize=64)  # the decisions of a batch have one time; a message field takes a copy
+def timestamp_of(time: datetime) -> Timestamp:
+    """A time on the wire."""
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp
+
+
+def _duration_of(span: timedelta) -> Duration:
+    duration = Duration()
+    duration.FromTimedelta(span)
+    return duration
+
+
+def _reference(found: Fields, field: str, text: str, *, required: bool = True) -> UUID | None:
+    if not text and not required:
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        found.refuse(field, "must be a UUID" if text else "is required")
+        return None
+
+
+def _span(found: Fields, message: Any, field: str) -> timedelta | None:
+    if not message.HasField(field):
+        return None
+    try:
+        span: timedelta = getattr(message, field).ToTimedelta()
+    except (ValueError, OverflowError):
+        found.refuse(field, "is out of range")
+        return None
+    return span
+
+
+def _time(found: Fields, message: Any, field: str) -> datetime | None:
+    if not message.HasField(field):
+        return None
+    try:
+        time: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        found.refuse(field, "is no time between the years 1 and 9999")
+        return None
+    return time
+
+
+def _raise(found: Fields) -> None:
+    if found.violations:
+        raise FieldInvalidError(found.violations)

@@ -1,0 +1,213 @@
+-- Every statement of decision. Each runs inside one tenant's context (libs/postgres).
+
+-- name: insert_campaign
+-- Nothing comes back for a request that came before.
+INSERT INTO campaign (
+    tenant_id, campaign_id, name, display_name, state, request_id, request_digest
+)
+VALUES (
+    :tenant_id, :campaign_id, :name, :display_name, 'draft', :request_id, :request_digest
+)
+ON CONFLICT (tenant_id, request_id) DO NOTHING
+RETURNING campaign_id, name, display_name, state, created_at;
+
+-- name: select_campaign_of_request^
+SELECT campaign_id, name, display_name, state, created_at, request_digest
+FROM campaign
+WHERE tenant_id = :tenant_id AND request_id = :request_id;
+
+-- name: lock_campaign^
+SELECT campaign_id, name, display_name, state, created_at
+FROM campaign
+WHERE tenant_id = :tenant_id AND campaign_id = :campaign_id
+FOR UPDATE;
+
+-- name: update_campaign_state!
+UPDATE campaign
+SET state = :state
+WHERE tenant_id = :tenant_id AND campaign_id = :campaign_id;
+
+-- name: bump_rule_set$
+-- What decides has changed: whoever holds an older version in memory reads it again.
+INSERT INTO rule_set AS stored (tenant_id, version)
+VALUES (:tenant_id, 1)
+ON CONFLICT (tenant_id) DO UPDATE SET version = stored.version + 1
+RETURNING version;
+
+-- name: insert_rule
+INSERT INTO activation_rule (
+    tenant_id, rule_id, campaign_id, name, version, request_id, request_digest
+)
+VALUES (:tenant_id, :rule_id, :campaign_id, :name, 1, :request_id, :request_digest)
+ON CONFLICT (tenant_id, request_id) DO NOTHING
+RETURNING rule_id;
+
+-- name: insert_rule_version$
+INSERT INTO activation_rule_version (tenant_id, rule_id, version, document)
+VALUES (:tenant_id, :rule_id, :version, :document)
+RETURNING created_at;
+
+-- name: select_rule_of_request^
+-- The first answer is the first version, whatever came after.
+SELECT r.rule_id, r.campaign_id, v.version, v.document, v.created_at, r.request_digest
+FROM activation_rule AS r
+JOIN activation_rule_version AS v
+    ON v.tenant_id = r.tenant_id AND v.rule_id = r.rule_id AND v.version = 1
+WHERE r.tenant_id = :tenant_id AND r.request_id = :request_id;
+
+-- name: lock_rule$
+SELECT version
+FROM activation_rule
+WHERE tenant_id = :tenant_id AND rule_id = :rule_id
+FOR UPDATE;
+
+-- name: select_rule^
+-- A statement of its own: behind the lock it sees what was committed while lock_rule waited.
+SELECT r.rule_id, r.campaign_id, v.version, v.document, v.created_at
+FROM activation_rule AS r
+JOIN activation_rule_version AS v
+    ON v.tenant_id = r.tenant_id AND v.rule_id = r.rule_id AND v.version = r.version
+WHERE r.tenant_id = :tenant_id AND r.rule_id = :rule_id;
+
+-- name: update_rule!
+UPDATE activation_rule
+SET name = :name, version = :version
+WHERE tenant_id = :tenant_id AND rule_id = :rule_id;
+
+-- name: list_rules
+SELECT r.rule_id, r.campaign_id, v.version, v.document, v.created_at
+FROM activation_rule AS r
+JOIN activation_rule_version AS v
+    ON v.tenant_id = r.tenant_id AND v.rule_id = r.rule_id AND v.version = r.version
+WHERE
+    r.tenant_id = :tenant_id
+    AND (:campaign_id::uuid IS NULL OR r.campaign_id = :campaign_id)
+    AND (
+        :after_priority::int IS NULL
+        OR (-(v.document ->> 'priority')::int, r.name COLLATE "C", r.rule_id)
+        > (-:after_priority::int, :after_name, :after_rule_id::uuid)
+    )
+ORDER BY -(v.document ->> 'priority')::int, r.name COLLATE "C", r.rule_id
+LIMIT :count_max;
+
+-- name: find_references^
+-- Whether what a rule names is there, and of which channel.
+SELECT
+    EXISTS (
+        SELECT FROM segment WHERE tenant_id = :tenant_id AND segment_id = :segment_id
+    ) AS has_segment,
+    (
+        SELECT coalesce(jsonb_object_agg(template_id, channel), '{}')
+        FROM message_template
+        WHERE tenant_id = :tenant_id AND template_id = ANY(:template_ids::uuid[])
+    ) AS template_channels,
+    (
+        SELECT coalesce(jsonb_object_agg(account_id, channel), '{}')
+        FROM channel_account
+        WHERE tenant_id = :tenant_id AND account_id = ANY(:account_ids::uuid[])
+    ) AS account_channels;
+
+-- name: select_moment^
+-- The time of the decisions to come, and what decides now.
+SELECT
+    leo_now() AS now,
+    coalesce((SELECT version FROM rule_set WHERE tenant_id = :tenant_id), 0) AS rule_set_version,
+    (SELECT time_zone FROM tenant WHERE tenant_id = :tenant_id) AS time_zone;
+
+-- name: select_active_rules
+SELECT r.rule_id, r.campaign_id, v.version, v.document, v.created_at
+FROM activation_rule AS r
+JOIN campaign AS c ON c.tenant_id = r.tenant_id AND c.campaign_id = r.campaign_id
+JOIN activation_rule_version AS v
+    ON v.tenant_id = r.tenant_id AND v.rule_id = r.rule_id AND v.version = r.version
+WHERE r.tenant_id = :tenant_id AND c.state = 'active'
+ORDER BY -(v.document ->> 'priority')::int, r.name COLLATE "C", r.rule_id;
+
+-- name: select_segments
+SELECT segment_id, version, condition
+FROM segment
+WHERE tenant_id = :tenant_id AND segment_id = ANY(:segment_ids::uuid[]);
+
+-- name: select_decisions
+SELECT
+    decision_id, trigger_id, ordinal, outcome, reason, rule_id, rule_version, profile_id,
+    profile_version, not_before, decided_at
+FROM decision
+WHERE
+    tenant_id = :tenant_id
+    AND trigger_kind = 'event'
+    AND trigger_id = ANY(:event_ids::uuid[])
+ORDER BY trigger_id, ordinal;
+
+-- name: select_events
+SELECT event_id, event_type, source, occurred_at, profile_ext_id, properties
+FROM marketing_event
+WHERE tenant_id = :tenant_id AND event_id = ANY(:event_ids::uuid[]);
+
+-- name: select_people
+SELECT
+    profile_id, profile_no, version, ext_id, state, context, given_name, middle_name, family_name,
+    gender, birth_year, birth_month, birth_day, language, city, country, emails, phones,
+    zalo_user_id, labels, source_segment_ids, funnel_stage, transaction_value_vnd,
+    lifetime_value_vnd, churn_score, attributes, created_at, updated_at
+FROM cdp_profiles
+WHERE tenant_id = :tenant_id AND ext_id = ANY(:ext_ids::text[]);
+
+-- name: select_consents
+SELECT profile_id, channel, purpose, state
+FROM profile_consent
+WHERE tenant_id = :tenant_id AND profile_id = ANY(:profile_ids::uuid[]);
+
+-- name: lock_people
+-- Cooldowns of one person are decided one after the other; everybody locks in this order.
+SELECT pg_advisory_xact_lock(hashtextextended(:tenant_id::uuid::text || ' ' || profile_no::text, 0))
+FROM unnest(:profile_nos::bigint[]) AS profile_no;
+
+-- name: select_last_acted
+SELECT rule_id, profile_id, max(decided_at) AS acted_at
+FROM decision
+WHERE
+    tenant_id = :tenant_id
+    AND outcome = 'acted'
+    AND rule_id = ANY(:rule_ids::uuid[])
+    AND profile_id = ANY(:profile_ids::uuid[])
+GROUP BY rule_id, profile_id;
+
+-- name: insert_decisions$
+-- Rows come sorted by event. Fewer than were given are inserted if somebody else decided an event
+-- at the same time: then the whole is done again and finds what is stored.
+WITH inserted AS (
+    INSERT INTO decision (
+        tenant_id, decision_id, trigger_kind, trigger_id, profile_id, profile_version, ordinal,
+        rule_set_version, campaign_id, rule_id, rule_version, segment_id, segment_version, outcome,
+        reason, not_before, expires_at, cooldown, choices, inputs, decided_at, audit_entry_id,
+        leaf_no, salt
+    )
+    SELECT
+        :tenant_id, d.decision_id, d.trigger_kind, d.trigger_id, d.profile_id, d.profile_version,
+        d.ordinal, d.rule_set_version, d.campaign_id, d.rule_id, d.rule_version, d.segment_id,
+        d.segment_version, d.outcome, d.reason, d.not_before, d.expires_at,
+        d.cooldown_us * interval '1 microsecond', d.choices, d.inputs, d.decided_at,
+        :audit_entry_id, d.leaf_no, d.salt
+    FROM jsonb_to_recordset(:decisions::jsonb) AS d (
+        decision_id uuid, trigger_kind text, trigger_id uuid, profile_id uuid, profile_version int,
+        ordinal int, rule_set_version bigint, campaign_id uuid, rule_id uuid, rule_version int,
+        segment_id uuid, segment_version int, outcome text, reason text, not_before timestamptz,
+        expires_at timestamptz, cooldown_us bigint, choices jsonb, inputs jsonb,
+        decided_at timestamptz, leaf_no int, salt bytea
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+)
+SELECT count(*) FROM inserted;
+
+-- name: has_event$
+SELECT EXISTS (
+    SELECT FROM marketing_event WHERE tenant_id = :tenant_id AND event_id = :event_id
+);
+
+-- name: select_journey
+SELECT at, step, outcome, reason, id, parent_id
+FROM v_journey
+WHERE tenant_id = :tenant_id AND event_id = :event_id
+ORDER BY at, rank, (details ->> 'ordinal')::int, id;

@@ -1,0 +1,133 @@
+"""DecisionService on the wire: translation only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from leo.decision.v1 import decision_service_pb2 as pb
+from leo.decision.v1.decision_service_pb2_grpc import DecisionServiceServicer
+from libs.auth.caller import current_caller, current_tenant
+from libs.rpc.call import current_call
+from libs.rpc.requests import Origin
+from services.decision import messages, usecases
+from services.decision.usecases import Activation
+
+if TYPE_CHECKING:
+    from grpc.aio import ServicerContext
+
+    from libs.rpc.requests import RequestKey
+    from services.decision.store import DecisionStore
+    from services.decision.usecases import Activator
+
+    Context: TypeAlias = ServicerContext[Any, Any]
+
+
+class DecisionServicer(DecisionServiceServicer):
+    """One method for each RPC of DecisionService."""
+
+    def __init__(self, store: DecisionStore, activator: Activator) -> None:
+        self._store = store
+        self._activator = activator
+
+    async def CreateCampaign(
+        self, request: pb.CreateCampaignRequest, context: Context
+    ) -> pb.CreateCampaignResponse:
+        campaign = await usecases.create_campaign(
+            self._store,
+            current_tenant(),
+            messages.campaign_of(request.campaign),
+            _origin(messages.request_key_of(request)),
+        )
+        return pb.CreateCampaignResponse(campaign=messages.campaign_message(campaign))
+
+    async def SetCampaignState(
+        self, request: pb.SetCampaignStateRequest, context: Context
+    ) -> pb.SetCampaignStateResponse:
+        campaign = await usecases.set_campaign_state(
+            self._store,
+            current_tenant(),
+            messages.id_of("campaign_id", request.campaign_id),
+            messages.campaign_state_of(request.state),
+            _origin(),
+        )
+        return pb.SetCampaignStateResponse(campaign=messages.campaign_message(campaign))
+
+    async def CreateRule(
+        self, request: pb.CreateRuleRequest, context: Context
+    ) -> pb.CreateRuleResponse:
+        rule = await usecases.create_rule(
+            self._store,
+            current_tenant(),
+            messages.id_of("rule.campaign_id", request.rule.campaign_id),
+            messages.terms_of(request.rule),
+            _origin(messages.request_key_of(request)),
+        )
+        return pb.CreateRuleResponse(rule=messages.rule_message(rule))
+
+    async def UpdateRule(
+        self, request: pb.UpdateRuleRequest, context: Context
+    ) -> pb.UpdateRuleResponse:
+        rule = await usecases.update_rule(
+            self._store,
+            current_tenant(),
+            messages.id_of("rule.rule_id", request.rule.rule_id),
+            etag=request.rule.etag,
+            change=lambda current: messages.changed_terms(current, request),
+            origin=_origin(),
+        )
+        return pb.UpdateRuleResponse(rule=messages.rule_message(rule))
+
+    async def ListRules(
+        self, request: pb.ListRulesRequest, context: Context
+    ) -> pb.ListRulesResponse:
+        campaign_id = None
+        if request.campaign_id:
+            campaign_id = messages.id_of("campaign_id", request.campaign_id)
+        page, after = messages.list_page_of(request)
+        rules, more = await usecases.list_rules(
+            self._store, current_tenant(), campaign_id, page, after
+        )
+        return pb.ListRulesResponse(
+            rules=map(messages.rule_message, rules),
+            next_page_token=messages.next_page_token(rules) if more else "",
+        )
+
+    async def ActivateEvent(
+        self, request: pb.ActivateEventRequest, context: Context
+    ) -> pb.ActivateEventResponse:
+        event_id = messages.id_of("event_id", request.event_id)
+        answer = await usecases.activate_event(
+            self._activator, current_tenant(), event_id, _origin()
+        )
+        if not isinstance(answer, Activation):
+            raise answer
+        return pb.ActivateEventResponse(
+            result=messages.activation_result(event_id, answer, current_call().call_id)
+        )
+
+    async def BatchActivate(
+        self, request: pb.BatchActivateRequest, context: Context
+    ) -> pb.BatchActivateResponse:
+        event_ids = messages.event_ids_of(request.event_ids)
+        answers = await usecases.batch_activate(
+            self._activator, current_tenant(), event_ids, _origin()
+        )
+        call_id = current_call().call_id
+        return pb.BatchActivateResponse(
+            results=[
+                messages.activation_result(event_id, answer, call_id)
+                for event_id, answer in zip(event_ids, answers, strict=True)
+            ]
+        )
+
+    async def GetJourney(
+        self, request: pb.GetJourneyRequest, context: Context
+    ) -> pb.GetJourneyResponse:
+        steps = await usecases.get_journey(
+            self._store, current_tenant(), messages.id_of("event_id", request.event_id)
+        )
+        return pb.GetJourneyResponse(steps=map(messages.journey_step_message, steps))
+
+
+def _origin(request: RequestKey | None = None) -> Origin:
+    return Origin(actor=current_caller().subject, call_id=current_call().call_id, request=request)

@@ -1,0 +1,1 @@
+"""Dispatch: carries out decisions, and shows every doubt about it."""

@@ -1,0 +1,1 @@
+"""What dispatch knows: types and rules, no I/O."""

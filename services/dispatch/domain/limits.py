@@ -1,0 +1,22 @@
+"""Every limit of what comes in, in one place. The protos tell callers the same numbers."""
+
+from __future__ import annotations
+
+DISPATCH_BATCH_COUNT_MAX = 500
+
+TEXT_COUNT_MAX = 50
+# Both are measured in NFC: decomposed Vietnamese counts longer.
+TEXT_LENGTH_MAX = 2000
+RENDERED_LENGTH_MAX = 2000
+PROVIDER_TEMPLATE_ID_LENGTH_MAX = 64
+
+SETTING_COUNT_MAX = 50
+SETTING_LENGTH_MAX = 2000
+CREDENTIAL_LENGTH_MAX = 8192
+CONCURRENT_SEND_COUNT_DEFAULT = 50
+CONCURRENT_SEND_COUNT_MAX = 1000
+
+EXT_ID_LENGTH_MAX = 128
+RECEIPT_BYTES_MAX = 256 * 1024
+HEADER_COUNT_MAX = 50
+HEADER_LENGTH_MAX = 8192

@@ -1,0 +1,290 @@
+-- The statements of the delivery machine. Those marked "As leo_finder" see scheduling columns across
+-- tenants; all others run inside one tenant's context (libs/postgres).
+
+-- name: find_due
+-- As leo_finder: the accounts that have something to send. From account to account along the index,
+-- where the first row of each is the one that is due first: a backlog costs nothing here.
+WITH RECURSIVE account AS (
+    (
+        SELECT l.tenant_id, l.account_id, l.due_at
+        FROM delivery_log AS l
+        WHERE l.state IN ('pending', 'retry_wait')
+        ORDER BY l.tenant_id, l.account_id, l.due_at
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT n.tenant_id, n.account_id, n.due_at
+    FROM account AS a
+    CROSS JOIN LATERAL (
+        SELECT l.tenant_id, l.account_id, l.due_at
+        FROM delivery_log AS l
+        WHERE
+            l.state IN ('pending', 'retry_wait')
+            AND (l.tenant_id, l.account_id) > (a.tenant_id, a.account_id)
+        ORDER BY l.tenant_id, l.account_id, l.due_at
+        LIMIT 1
+    ) AS n
+)
+SELECT tenant_id, account_id
+FROM account
+WHERE due_at <= leo_now();
+
+-- name: find_expired_leases
+-- As leo_finder: the tenants with rows whose worker did not come back.
+SELECT tenant_id
+FROM delivery_log
+WHERE state = 'sending' AND lease_until < leo_now()
+GROUP BY tenant_id;
+
+-- name: select_account^
+SELECT
+    account_id, name, channel, settings, credential_names, credentials, data_key, key_id,
+    credential_version, concurrent_send_count_max, paused_reason, updated_at
+FROM channel_account
+WHERE tenant_id = :tenant_id AND account_id = :account_id;
+
+-- name: select_due
+-- What is due, locked, with everything that is checked once more before the intent.
+SELECT
+    l.delivery_id, l.channel, l.recipient_ref, l.attempt_count, l.epoch, l.in_doubt,
+    l.expires_at <= leo_now() AS is_expired,
+    coalesce(c.state, 'none recorded') AS consent, l.purpose,
+    p.state AS profile_state, p.context AS profile_context,
+    seen.document AS seen_document, latest.document AS latest_document,
+    t.version AS template_version, t.provider_template_id, t.data AS template_data,
+    e.event_type, e.source, e.occurred_at, e.properties,
+    n.time_zone
+FROM delivery_log AS l
+JOIN tenant AS n ON n.tenant_id = l.tenant_id
+JOIN cdp_profiles AS p ON p.tenant_id = l.tenant_id AND p.profile_id = l.profile_id
+JOIN cdp_profile_version AS seen
+    ON seen.tenant_id = l.tenant_id AND seen.profile_id = l.profile_id
+    AND seen.version = l.profile_version
+JOIN cdp_profile_version AS latest
+    ON latest.tenant_id = p.tenant_id AND latest.profile_id = p.profile_id
+    AND latest.version = p.version
+JOIN decision AS d ON d.tenant_id = l.tenant_id AND d.decision_id = l.decision_id
+JOIN message_template AS t ON t.tenant_id = l.tenant_id AND t.template_id = l.template_id
+LEFT JOIN profile_consent AS c
+    ON c.tenant_id = l.tenant_id AND c.profile_id = l.profile_id AND c.channel = l.channel
+    AND c.purpose = l.purpose
+LEFT JOIN marketing_event AS e
+    ON e.tenant_id = d.tenant_id AND e.event_id = d.trigger_id AND d.trigger_kind = 'event'
+WHERE
+    l.tenant_id = :tenant_id
+    AND l.account_id = :account_id
+    AND l.state IN ('pending', 'retry_wait')
+    AND l.due_at <= leo_now()
+    AND (:only::uuid IS NULL OR l.delivery_id = :only)
+ORDER BY l.due_at
+LIMIT :count_max
+FOR UPDATE OF l SKIP LOCKED;
+
+-- name: select_due_ids
+SELECT delivery_id
+FROM delivery_log
+WHERE
+    tenant_id = :tenant_id
+    AND account_id = :account_id
+    AND state IN ('pending', 'retry_wait')
+    AND due_at <= leo_now()
+ORDER BY due_at
+LIMIT :count_max;
+
+-- name: end_deliveries!
+-- Those that are not sent after all.
+UPDATE delivery_log AS l
+SET state = r.state, reason = r.reason
+FROM unnest(:delivery_ids::uuid[], :states::text[], :reasons::text[])
+    AS r (delivery_id, state, reason)
+WHERE l.tenant_id = :tenant_id AND l.delivery_id = r.delivery_id;
+
+-- name: start_sending
+-- The claim: from here on only whoever holds this epoch may write a result.
+UPDATE delivery_log AS l
+SET
+    state = 'sending',
+    reason = '',
+    epoch = l.epoch + 1,
+    attempt_count = l.attempt_count + 1,
+    lease_until = leo_now() + :lease::interval,
+    recipient_hash = r.recipient_hash,
+    recipient_key_id = :recipient_key_id
+FROM unnest(:delivery_ids::uuid[], :recipient_hashes::bytea[]) AS r (delivery_id, recipient_hash)
+WHERE l.tenant_id = :tenant_id AND l.delivery_id = r.delivery_id
+RETURNING l.delivery_id;
+
+-- name: insert_intents!
+-- Before any byte goes out: no log, no send.
+INSERT INTO delivery_attempt (
+    tenant_id, delivery_id, attempt, phase, epoch, provider_key, request_hash, template_version
+)
+SELECT
+    :tenant_id, r.delivery_id, r.attempt, 'intent', r.epoch, r.delivery_id::text, r.request_hash,
+    r.template_version
+FROM unnest(
+    :delivery_ids::uuid[], :attempts::int[], :epochs::int[], :request_hashes::bytea[],
+    :template_versions::int[]
+) AS r (delivery_id, attempt, epoch, request_hash, template_version);
+
+-- name: now$
+SELECT leo_now();
+
+-- name: select_ended_by_lease
+-- Attempts that the reconciler ended, and whose worker was not heard of since.
+SELECT r.delivery_id, r.attempt
+FROM delivery_attempt AS r
+JOIN unnest(:delivery_ids::uuid[], :attempts::int[]) AS i (delivery_id, attempt)
+    ON i.delivery_id = r.delivery_id AND i.attempt = r.attempt
+WHERE
+    r.tenant_id = :tenant_id
+    AND r.phase = 'result'
+    AND r.provider_code = :lease_code
+    AND NOT EXISTS (
+        SELECT
+        FROM delivery_attempt AS late
+        WHERE
+            late.tenant_id = r.tenant_id
+            AND late.delivery_id = r.delivery_id
+            AND late.attempt = r.attempt
+            AND late.phase = 'late'
+    );
+
+-- name: write_results!
+-- Fenced: a row that is not sending under this epoch any more stays as it is.
+UPDATE delivery_log AS l
+SET
+    state = r.state,
+    reason = r.reason,
+    in_doubt = r.in_doubt,
+    due_at = coalesce(r.due_at, l.due_at),
+    lease_until = NULL,
+    provider_message_id = r.provider_message_id
+FROM unnest(
+    :delivery_ids::uuid[], :epochs::int[], :states::text[], :reasons::text[],
+    :in_doubts::boolean[], :due_ats::timestamptz[], :provider_message_ids::text[]
+) AS r (delivery_id, epoch, state, reason, in_doubt, due_at, provider_message_id)
+WHERE
+    l.tenant_id = :tenant_id
+    AND l.delivery_id = r.delivery_id
+    AND l.epoch = r.epoch
+    AND l.state = 'sending';
+
+-- name: lock_deliveries
+-- In order, so that two writers cannot deadlock.
+SELECT delivery_id, state, epoch, in_doubt
+FROM delivery_log
+WHERE tenant_id = :tenant_id AND delivery_id = ANY(:delivery_ids::uuid[])
+ORDER BY delivery_id
+FOR NO KEY UPDATE;
+
+-- name: insert_attempts!
+INSERT INTO delivery_attempt (
+    tenant_id, delivery_id, attempt, phase, epoch, kind, provider_class, provider_code,
+    provider_message_id, reason, created_at, audit_entry_id, leaf_no, salt
+)
+SELECT
+    :tenant_id, r.delivery_id, r.attempt, r.phase, r.epoch, r.kind, r.provider_class,
+    r.provider_code, r.provider_message_id, r.reason, r.created_at, :audit_entry_id, r.leaf_no,
+    r.salt
+FROM jsonb_to_recordset(:attempts::jsonb) AS r (
+    delivery_id uuid, attempt int, phase text, epoch int, kind text, provider_class text,
+    provider_code text, provider_message_id text, reason text, created_at timestamptz,
+    leaf_no int, salt bytea
+);
+
+-- name: pause_account!
+UPDATE channel_account
+SET paused_reason = :reason
+WHERE
+    tenant_id = :tenant_id
+    AND account_id = :account_id
+    AND paused_reason = ''
+    -- Who has acted since the call began is not punished for it.
+    AND updated_at = :updated_at;
+
+-- name: select_expired
+-- Rows whose lease ran out: nobody knows whether the provider took them.
+SELECT delivery_id, attempt_count, epoch, channel
+FROM delivery_log
+WHERE tenant_id = :tenant_id AND state = 'sending' AND lease_until < leo_now()
+ORDER BY delivery_id
+LIMIT :count_max
+FOR UPDATE SKIP LOCKED;
+
+-- name: select_evidence
+-- What is known of deliveries over all their attempts. A late answer speaks for its own attempt.
+SELECT
+    l.delivery_id,
+    l.state,
+    l.attempt_count,
+    coalesce(bool_or(a.kind = 'accepted'), false) AS is_accepted,
+    coalesce(bool_or(a.kind = 'unknown' AND late.kind IS NULL), false) AS in_doubt,
+    min(a.kind) FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result') AS last_kind,
+    min(a.provider_class) FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result')
+        AS last_class,
+    min(a.reason) FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result') AS last_reason
+FROM delivery_log AS l
+JOIN delivery_attempt AS a ON a.tenant_id = l.tenant_id AND a.delivery_id = l.delivery_id
+LEFT JOIN delivery_attempt AS late
+    ON late.tenant_id = a.tenant_id
+    AND late.delivery_id = a.delivery_id
+    AND late.attempt = a.attempt
+    AND late.phase = 'late'
+    AND late.kind <> 'unknown'
+WHERE l.tenant_id = :tenant_id AND l.delivery_id = ANY(:delivery_ids::uuid[])
+GROUP BY l.delivery_id, l.state, l.attempt_count;
+
+-- name: merge_late!
+UPDATE delivery_log
+SET
+    state = :state,
+    reason = :reason,
+    in_doubt = :in_doubt,
+    due_at = coalesce(:due_at, due_at),
+    provider_message_id = :provider_message_id
+WHERE tenant_id = :tenant_id AND delivery_id = :delivery_id;
+
+-- name: settle$
+-- A receipt that carries our reference proves that the provider took the message.
+UPDATE delivery_log AS l
+SET state = 'accepted', reason = 'a receipt proves that the provider took it'
+WHERE
+    l.tenant_id = :tenant_id
+    AND l.delivery_id = :delivery_id
+    AND l.state = 'outcome_unknown'
+    AND EXISTS (
+        SELECT
+        FROM delivery_receipt AS r
+        WHERE
+            r.tenant_id = l.tenant_id
+            AND r.delivery_id = l.delivery_id
+            AND r.kind IN ('sent', 'delivered', 'read', 'clicked')
+    )
+RETURNING l.delivery_id;
+
+-- name: count_failure$
+-- Before the intent, so no call is open.
+UPDATE delivery_log
+SET
+    failure_count = failure_count + 1,
+    state = CASE
+        WHEN failure_count + 1 < :failure_count_max THEN state
+        WHEN in_doubt THEN 'outcome_unknown'
+        ELSE 'dead_letter'
+    END,
+    reason = :reason
+WHERE
+    tenant_id = :tenant_id
+    AND delivery_id = :delivery_id
+    AND state IN ('pending', 'retry_wait')
+RETURNING state;
+
+-- name: postpone!
+-- Another try later; the wait doubles with each failure.
+UPDATE delivery_log
+SET due_at = leo_now() + :pause::interval * 2 ^ least(failure_count, 10), reason = :reason
+WHERE
+    tenant_id = :tenant_id
+    AND delivery_id = :delivery_id
+    AND state IN ('pending', 'retry_wait');

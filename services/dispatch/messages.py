@@ -1,0 +1,271 @@
+"""Between the wire and the domain: protos in, domain values out, and back."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from leo.dispatch.v1 import dispatch_service_pb2 as pb
+from libs.fields import Fields
+from libs.rpc import requests
+from libs.rpc.errors import FieldViolation
+from libs.rpc.paging import PageSizeError, PageTokenError, page_of
+from libs.rpc.status import status_of
+from services.dispatch.domain.account import Credentials, NewAccount, check_account
+from services.dispatch.domain.limits import (
+    CONCURRENT_SEND_COUNT_DEFAULT,
+    DISPATCH_BATCH_COUNT_MAX,
+    EXT_ID_LENGTH_MAX,
+    HEADER_COUNT_MAX,
+    HEADER_LENGTH_MAX,
+    RECEIPT_BYTES_MAX,
+)
+from services.dispatch.domain.template import NewTemplate, check_new_template
+from services.dispatch.errors import FieldInvalidError
+from services.dispatch.usecases import CHANNEL_NAMES, Dispatched
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from google.protobuf.message import Message
+
+    from libs.rpc.requests import RequestKey
+    from services.dispatch.domain.account import Account
+    from services.dispatch.domain.delivery import Attempt, Delivery, Receipt
+    from services.dispatch.domain.template import Template
+    from services.dispatch.usecases import DispatchAnswer, ReadDecision
+
+_ID_HINT = "must be a UUID"
+
+
+def decisions_of(request: pb.BatchDispatchRequest) -> list[ReadDecision]:
+    """The ids of a batch, each good or with its error. Raises FieldInvalidError."""
+    count = len(request.decision_ids)
+    if not 1 <= count <= DISPATCH_BATCH_COUNT_MAX:
+        problem = f"has {count} items; 1 to {DISPATCH_BATCH_COUNT_MAX} are allowed"
+        raise FieldInvalidError([FieldViolation("decision_ids", problem)])
+    return [
+        _uuid(text) or FieldInvalidError([FieldViolation(f"decision_ids[{index}]", _ID_HINT)])
+        for index, text in enumerate(request.decision_ids)
+    ]
+
+
+def dispatch_result(decision_id: str, answer: DispatchAnswer, call_id: str) -> pb.DispatchResult:
+    """The answer to one decision; `decision_id` is as in the request."""
+    if isinstance(answer, Dispatched):
+        return pb.DispatchResult(
+            decision_id=decision_id,
+            delivery_id=str(answer.delivery_id),
+            duplicate=answer.duplicate,
+        )
+    return pb.DispatchResult(decision_id=decision_id, error=status_of(answer, call_id=call_id))
+
+
+def id_of(field: str, text: str) -> UUID:
+    """A required id. Raises FieldInvalidError."""
+    found = _uuid(text)
+    if found is None:
+        raise FieldInvalidError([FieldViolation(field, _ID_HINT if text else "is required")])
+    return found
+
+
+def list_of(request: pb.ListDeliveriesRequest) -> dict[str, Any]:
+    """What a list is asked for, as the use case takes it. Raises FieldInvalidError."""
+    found = Fields()
+    size, before = 0, None
+    try:
+        page = page_of(request.page_size, request.page_token, key_count=1)
+        size = page.size
+        before = UUID(page.after[0]) if page.after else None
+    except PageSizeError:
+        found.refuse("page_size", "must not be negative")
+    except (PageTokenError, ValueError):
+        found.refuse("page_token", "must be next_page_token of the page before")
+    profile_id = _uuid(request.profile_id)
+    if request.profile_id and profile_id is None:
+        found.refuse("profile_id", _ID_HINT)
+    state = None
+    if request.state != pb.Delivery.STATE_UNSPECIFIED:
+        if request.state in pb.Delivery.State.values():
+            state = pb.Delivery.State.Name(request.state).removeprefix("STATE_").lower()
+        else:
+            found.refuse("state", "is none of Delivery.State")
+    if found.violations:
+        raise FieldInvalidError(found.violations)
+    return {"state": state, "profile_id": profile_id, "before": before, "size": size}
+
+
+def delivery_message(delivery: Delivery) -> pb.Delivery:
+    """A delivery as it is now."""
+    return pb.Delivery(
+        delivery_id=str(delivery.delivery_id),
+        decision_id=str(delivery.decision_id),
+        choice=delivery.choice,
+        channel=delivery.channel,
+        account_id=str(delivery.account_id),
+        template_id=str(delivery.template_id),
+        profile_id=str(delivery.profile_id),
+        state=pb.Delivery.State.Value(f"STATE_{delivery.state.upper()}"),
+        reason=delivery.reason,
+        attempt_count=delivery.attempt_count,
+        reached=delivery.reached,
+        provider_message_id=delivery.provider_message_id,
+        not_before_time=_timestamp_of(delivery.not_before),
+        expire_time=_timestamp_of(delivery.expires_at),
+        create_time=_timestamp_of(delivery.created_at),
+        update_time=_timestamp_of(delivery.updated_at),
+    )
+
+
+def attempt_message(attempt: Attempt) -> pb.Attempt:
+    """One phase of an attempt."""
+    return pb.Attempt(
+        attempt=attempt.attempt,
+        phase=attempt.phase,
+        kind=attempt.kind or "",
+        provider_class=attempt.provider_class,
+        provider_code=attempt.provider_code,
+        create_time=_timestamp_of(attempt.created_at),
+    )
+
+
+def receipt_message(receipt: Receipt) -> pb.Receipt:
+    """A receipt as stored."""
+    return pb.Receipt(
+        kind=receipt.kind,
+        occur_time=_timestamp_of(receipt.occurred_at),
+        create_time=_timestamp_of(receipt.received_at),
+    )
+
+
+def template_of(message: pb.Template) -> NewTemplate:
+    """The template that a request wants. Raises FieldInvalidError."""
+    template = NewTemplate(
+        name=message.name,
+        channel=message.channel,
+        provider_template_id=message.provider_template_id,
+        data={name: unicodedata.normalize("NFC", text) for name, text in message.data.items()},
+    )
+    found = Fields("template")
+    check_new_template(found, template, channels=CHANNEL_NAMES)
+    if found.violations:
+        raise FieldInvalidError(found.violations)
+    return template
+
+
+def template_message(template: Template) -> pb.Template:
+    """A template as stored."""
+    return pb.Template(
+        template_id=str(template.template_id),
+        version=template.version,
+        name=template.name,
+        channel=template.channel,
+        provider_template_id=template.provider_template_id,
+        data=template.data,
+        update_time=_timestamp_of(template.updated_at),
+    )
+
+
+def render_of(request: pb.RenderTemplateRequest) -> dict[str, Any]:
+    """What is to be rendered, as the use case takes it. Raises FieldInvalidError."""
+    found = Fields()
+    template_id = _uuid(request.template_id)
+    if template_id is None:
+        found.refuse("template_id", _ID_HINT if request.template_id else "is required")
+    found.text(
+        "profile_ext_id", request.profile_ext_id, length_max=EXT_ID_LENGTH_MAX, required=True
+    )
+    event_id = _uuid(request.event_id)
+    if request.event_id and event_id is None:
+        found.refuse("event_id", _ID_HINT)
+    if found.violations:
+        raise FieldInvalidError(found.violations)
+    return {
+        "template_id": template_id,
+        "profile_ext_id": request.profile_ext_id,
+        "event_id": event_id,
+    }
+
+
+def account_of(message: pb.ChannelAccount) -> NewAccount:
+    """The account that a request wants. Raises FieldInvalidError."""
+    account = NewAccount(
+        name=message.name,
+        channel=message.channel,
+        settings=dict(message.settings),
+        credentials=Credentials(message.credentials),
+        concurrent_send_count_max=message.concurrent_send_count_max
+        or CONCURRENT_SEND_COUNT_DEFAULT,
+    )
+    found = Fields("account")
+    check_account(found, account, channels=CHANNEL_NAMES)
+    if found.violations:
+        raise FieldInvalidError(found.violations)
+    return account
+
+
+def account_message(account: Account) -> pb.ChannelAccount:
+    """An account as stored, without its secrets."""
+    return pb.ChannelAccount(
+        account_id=str(account.account_id),
+        name=account.name,
+        channel=account.channel,
+        settings=account.settings,
+        credentials_set=account.sealed.names if account.sealed else (),
+        concurrent_send_count_max=account.concurrent_send_count_max,
+        update_time=_timestamp_of(account.updated_at),
+    )
+
+
+def receipt_of(request: pb.RecordReceiptRequest) -> dict[str, Any]:
+    """A provider's request, as the use case takes it. Raises FieldInvalidError."""
+    found = Fields()
+    account_id = _uuid(request.account_id)
+    if account_id is None:
+        found.refuse("account_id", _ID_HINT if request.account_id else "is required")
+    if not request.body:
+        found.refuse("body", "is required")
+    if len(request.body) > RECEIPT_BYTES_MAX:
+        found.refuse(
+            "body", f"takes {len(request.body)} bytes; at most {RECEIPT_BYTES_MAX} are allowed"
+        )
+    found.count("headers", len(request.headers), HEADER_COUNT_MAX)
+    for index, header in enumerate(request.headers):
+        found.text(
+            f"headers[{index}].name", header.name, length_max=HEADER_LENGTH_MAX, required=True
+        )
+        found.text(f"headers[{index}].value", header.value, length_max=HEADER_LENGTH_MAX)
+    if found.violations:
+        raise FieldInvalidError(found.violations)
+    return {
+        "account_id": account_id,
+        "body": request.body,
+        "headers": {header.name.lower(): header.value for header in request.headers},
+    }
+
+
+def request_key_of(request: Message) -> RequestKey | None:
+    """The client's name for the request, or None without one. Raises FieldInvalidError."""
+    try:
+        return requests.request_key_of(request)
+    except requests.RequestIdError as error:
+        violation = FieldViolation("request_id", "must be a UUID of version 4")
+        raise FieldInvalidError([violation]) from error
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _timestamp_of(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(time)
+    return timestamp

@@ -1,0 +1,112 @@
+"""DispatchService on the wire: translation only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from leo.dispatch.v1 import dispatch_service_pb2 as pb
+from leo.dispatch.v1.dispatch_service_pb2_grpc import DispatchServiceServicer
+from libs.auth.caller import current_caller, current_tenant
+from libs.rpc.call import current_call
+from libs.rpc.paging import token_of
+from libs.rpc.requests import Origin
+from services.dispatch import messages, usecases
+
+if TYPE_CHECKING:
+    from grpc.aio import ServicerContext
+
+    from libs.rpc.requests import RequestKey
+    from services.dispatch.doorbell import Doorbell
+    from services.dispatch.envelope import KeyRing
+    from services.dispatch.store import DispatchStore
+
+    Context: TypeAlias = ServicerContext[Any, Any]
+
+
+class DispatchServicer(DispatchServiceServicer):
+    """One method for each RPC of DispatchService."""
+
+    def __init__(self, store: DispatchStore, key_ring: KeyRing, doorbell: Doorbell) -> None:
+        self._store = store
+        self._key_ring = key_ring
+        self._doorbell = doorbell
+
+    async def BatchDispatch(
+        self, request: pb.BatchDispatchRequest, context: Context
+    ) -> pb.BatchDispatchResponse:
+        answers = await usecases.batch_dispatch(
+            self._store, self._doorbell, current_tenant(), messages.decisions_of(request)
+        )
+        call_id = current_call().call_id
+        return pb.BatchDispatchResponse(
+            results=[
+                messages.dispatch_result(decision_id, answer, call_id)
+                for decision_id, answer in zip(request.decision_ids, answers, strict=True)
+            ]
+        )
+
+    async def GetDelivery(
+        self, request: pb.GetDeliveryRequest, context: Context
+    ) -> pb.GetDeliveryResponse:
+        delivery, attempts, receipts = await usecases.get_delivery(
+            self._store, current_tenant(), messages.id_of("delivery_id", request.delivery_id)
+        )
+        return pb.GetDeliveryResponse(
+            delivery=messages.delivery_message(delivery),
+            attempts=[messages.attempt_message(attempt) for attempt in attempts],
+            receipts=[messages.receipt_message(receipt) for receipt in receipts],
+        )
+
+    async def ListDeliveries(
+        self, request: pb.ListDeliveriesRequest, context: Context
+    ) -> pb.ListDeliveriesResponse:
+        deliveries, more = await usecases.list_deliveries(
+            self._store, current_tenant(), **messages.list_of(request)
+        )
+        return pb.ListDeliveriesResponse(
+            deliveries=[messages.delivery_message(delivery) for delivery in deliveries],
+            next_page_token=token_of(str(deliveries[-1].delivery_id)) if more else "",
+        )
+
+    async def CreateTemplate(
+        self, request: pb.CreateTemplateRequest, context: Context
+    ) -> pb.CreateTemplateResponse:
+        template = await usecases.create_template(
+            self._store,
+            current_tenant(),
+            messages.template_of(request.template),
+            _origin(messages.request_key_of(request)),
+        )
+        return pb.CreateTemplateResponse(template=messages.template_message(template))
+
+    async def RenderTemplate(
+        self, request: pb.RenderTemplateRequest, context: Context
+    ) -> pb.RenderTemplateResponse:
+        data = await usecases.render_template(
+            self._store, current_tenant(), **messages.render_of(request)
+        )
+        return pb.RenderTemplateResponse(data=data)
+
+    async def SetChannelAccount(
+        self, request: pb.SetChannelAccountRequest, context: Context
+    ) -> pb.SetChannelAccountResponse:
+        account = await usecases.set_channel_account(
+            self._store,
+            self._key_ring,
+            current_tenant(),
+            messages.account_of(request.account),
+            _origin(None),
+        )
+        return pb.SetChannelAccountResponse(account=messages.account_message(account))
+
+    async def RecordReceipt(
+        self, request: pb.RecordReceiptRequest, context: Context
+    ) -> pb.RecordReceiptResponse:
+        duplicate = await usecases.record_receipt(
+            self._store, self._key_ring, current_tenant(), **messages.receipt_of(request)
+        )
+        return pb.RecordReceiptResponse(duplicate=duplicate)
+
+
+def _origin(request: RequestKey | None) -> Origin:
+    return Origin(actor=current_caller().subject, call_id=current_call().call_id, request=request)

@@ -1,0 +1,432 @@
+"""Everything that dispatch reads and writes but for its machine; statements in queries.sql."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import orjson
+from uuid_utils.compat import uuid7
+
+from libs import audit
+from libs.postgres.queries import load_queries
+from services.dispatch.domain.account import Account, SealedCredentials
+from services.dispatch.domain.delivery import (
+    REACHED,
+    Attempt,
+    Decision,
+    Delivery,
+    Receipt,
+    choice_of,
+    dedupe_key_of,
+)
+from services.dispatch.domain.template import Template
+from services.dispatch.domain.values import Event, Values, values_of
+from services.dispatch.errors import (
+    AccountMissingError,
+    DeliveryMissingError,
+    EventMissingError,
+    ProfileMissingError,
+    RequestIdReusedError,
+    TemplateExistsError,
+    TemplateMissingError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+
+    import asyncpg
+
+    from libs.postgres.database import Connection, Database
+    from libs.rpc.requests import Origin
+    from services.dispatch.domain.account import NewAccount
+    from services.dispatch.domain.delivery import NewReceipt
+    from services.dispatch.domain.template import NewTemplate
+
+    # Given the stored secrets of an account, what is to be stored; raises to leave all as it was.
+    Compose = Callable[[str, SealedCredentials | None], SealedCredentials | None]
+    # Tells the machine, within the transaction, that there are receipts for a delivery.
+    Settle = Callable[[Connection, UUID, UUID], Awaitable[None]]
+
+_QUERIES = load_queries(__file__)
+# Behind every UUIDv7: the first page starts there.
+_LAST_ID: Final = UUID(int=2**128 - 1)
+_FIRST_STEP: Final = 0
+_WAITING: Final = frozenset({"pending", "retry_wait"})
+
+
+class DispatchStore:
+    """The tables of dispatch, and what it may read of decisions, profiles and events."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert_deliveries(
+        self, tenant_id: UUID, decision_ids: Collection[UUID]
+    ) -> dict[UUID, tuple[UUID, bool]]:
+        """Make the first delivery of each decision that acts, in one transaction.
+
+        Returns:
+            For each of these decisions, the delivery's id and whether it is new.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            decisions = [
+                decision
+                async for row in _QUERIES.select_decisions(
+                    connection, tenant_id=tenant_id, decision_ids=list(decision_ids)
+                )
+                if (decision := _decision(row)).choices
+            ]
+            rows = sorted(
+                (
+                    dedupe_key_of(
+                        tenant_id,
+                        decision.decision_id,
+                        step=_FIRST_STEP,
+                        choice=decision.choices[0],
+                    ),
+                    decision,
+                )
+                for decision in decisions
+            )
+            keys = [key for key, _ in rows]
+            new = await _insert_deliveries(connection, tenant_id, rows) if rows else {}
+            stored = new
+            if len(new) < len(rows):
+                stored = {
+                    row["dedupe_key"]: row["delivery_id"]
+                    async for row in _QUERIES.select_delivery_ids(
+                        connection, tenant_id=tenant_id, dedupe_keys=keys
+                    )
+                }
+        return {decision.decision_id: (stored[key], key in new) for key, decision in rows}
+
+    async def get_delivery(
+        self, tenant_id: UUID, delivery_id: UUID
+    ) -> tuple[Delivery, list[Attempt], list[Receipt]]:
+        """One delivery with its attempts and receipts, in order.
+
+        Raises:
+            DeliveryMissingError: the tenant has none of this id.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            deliveries = await _select_deliveries(connection, tenant_id, [delivery_id])
+            if not deliveries:
+                raise DeliveryMissingError(delivery_id)
+            which = {"tenant_id": tenant_id, "delivery_id": delivery_id}
+            attempts = [
+                Attempt(**row) async for row in _QUERIES.select_attempts(connection, **which)
+            ]
+            receipts = [
+                Receipt(**row) async for row in _QUERIES.select_receipts(connection, **which)
+            ]
+        return deliveries[0], attempts, receipts
+
+    async def list_deliveries(
+        self,
+        tenant_id: UUID,
+        *,
+        state: str | None,
+        profile_id: UUID | None,
+        before: UUID | None,
+        count: int,
+    ) -> list[Delivery]:
+        """The newest deliveries that are older than `before`, the newest first."""
+        which: dict[str, Any] = {
+            "tenant_id": tenant_id,
+            "state": state,
+            "before": before or _LAST_ID,
+            "count": count,
+        }
+        async with self._database.tenant(tenant_id) as connection:
+            if profile_id is None:
+                rows = _QUERIES.list_delivery_ids(connection, **which)
+            else:
+                rows = _QUERIES.list_delivery_ids_of_profile(
+                    connection, **which, profile_id=profile_id
+                )
+            ids = [row["delivery_id"] async for row in rows]
+            return await _select_deliveries(connection, tenant_id, ids) if ids else []
+
+    async def create_template(
+        self, tenant_id: UUID, template: NewTemplate, origin: Origin
+    ) -> Template:
+        """Store a template; a repeated request gets its first answer.
+
+        Raises:
+            TemplateExistsError: the name is taken.
+            RequestIdReusedError: the request's id was used with another digest.
+        """
+        request = origin.request
+        async with self._database.tenant(tenant_id) as connection:
+            row = await _QUERIES.insert_template(
+                connection,
+                tenant_id=tenant_id,
+                template_id=uuid7(),
+                name=template.name,
+                channel=template.channel,
+                provider_template_id=template.provider_template_id,
+                data=orjson.dumps(dict(template.data)).decode(),
+                request_id=request.request_id if request else None,
+                request_digest=request.digest if request else None,
+            )
+            if row is None and request is not None:
+                row = await _QUERIES.select_template_of_request(
+                    connection, tenant_id=tenant_id, request_id=request.request_id
+                )
+                if row is not None and row["request_digest"] != request.digest:
+                    raise RequestIdReusedError(request.request_id)
+        if row is None:
+            raise TemplateExistsError(template.name)
+        return _template(row)
+
+    async def get_template(
+        self, tenant_id: UUID, template_id: UUID, *, profile_ext_id: str, event_id: UUID | None
+    ) -> tuple[Template, Values]:
+        """A template, and the values of a person and an event.
+
+        Raises:
+            TemplateMissingError: the tenant has no such template.
+            ProfileMissingError: the tenant has no profile with this ext_id.
+            EventMissingError: the tenant has no such event.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            template = await _QUERIES.select_template(
+                connection, tenant_id=tenant_id, template_id=template_id
+            )
+            if template is None:
+                raise TemplateMissingError(template_id)
+            profile = await _QUERIES.select_document(
+                connection, tenant_id=tenant_id, ext_id=profile_ext_id
+            )
+            if profile is None:
+                raise ProfileMissingError
+            event = None
+            if event_id is not None:
+                row = await _QUERIES.select_event(
+                    connection, tenant_id=tenant_id, event_id=event_id
+                )
+                if row is None:
+                    raise EventMissingError(event_id)
+                event = Event(**{**row, "properties": orjson.loads(row["properties"])})
+        document = orjson.loads(profile["document"])
+        return _template(template), values_of(document, event, ZoneInfo(profile["time_zone"]))
+
+    async def set_account(
+        self, tenant_id: UUID, account: NewAccount, compose: Compose, origin: Origin
+    ) -> Account:
+        """Make or replace the account of this name, with an audit entry.
+
+        Args:
+            tenant_id: whose account it is.
+            account: what it is to be.
+            compose: called with the stored channel and secrets, under the account's lock.
+            origin: who asks.
+
+        Raises:
+            What `compose` raises; nothing is stored then.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            stored = await _QUERIES.lock_account(
+                connection,
+                tenant_id=tenant_id,
+                account_id=uuid7(),
+                name=account.name,
+                channel=account.channel,
+                concurrent_send_count_max=account.concurrent_send_count_max,
+            )
+            sealed = compose(stored["channel"], _sealed(stored))
+            account_id = stored["account_id"]
+            updated_at = await _QUERIES.update_account(
+                connection,
+                tenant_id=tenant_id,
+                account_id=account_id,
+                settings=orjson.dumps(dict(account.settings)).decode(),
+                concurrent_send_count_max=account.concurrent_send_count_max,
+                credential_names=list(sealed.names) if sealed else [],
+                credentials=sealed.ciphertext if sealed else None,
+                data_key=sealed.data_key if sealed else None,
+                key_id=sealed.key_id if sealed else "",
+                credential_version=sealed.version if sealed else 0,
+            )
+            await audit.append(
+                connection,
+                kind="channel_account_set",
+                actor=origin.actor,
+                call_id=origin.call_id,
+                recorded_table=None,
+                leaves=[],
+                details={
+                    "account_id": str(account_id),
+                    "name": account.name,
+                    "channel": account.channel,
+                    "settings": sorted(account.settings),
+                    "credentials_changed": sorted(account.credentials),
+                    "credential_version": sealed.version if sealed else 0,
+                },
+            )
+        return Account(
+            account_id=account_id,
+            name=account.name,
+            channel=account.channel,
+            settings=account.settings,
+            sealed=sealed,
+            concurrent_send_count_max=account.concurrent_send_count_max,
+            updated_at=updated_at,
+        )
+
+    async def get_account(self, tenant_id: UUID, account_id: UUID) -> Account:
+        """One account with its sealed secrets.
+
+        Raises:
+            AccountMissingError: the tenant has none of this id.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            row = await _QUERIES.select_account(
+                connection, tenant_id=tenant_id, account_id=account_id
+            )
+        if row is None:
+            raise AccountMissingError(account_id)
+        return Account(
+            account_id=row["account_id"],
+            name=row["name"],
+            channel=row["channel"],
+            settings=orjson.loads(row["settings"]),
+            sealed=_sealed(row),
+            concurrent_send_count_max=row["concurrent_send_count_max"],
+            updated_at=row["updated_at"],
+        )
+
+    async def record_receipts(
+        self,
+        tenant_id: UUID,
+        account_id: UUID,
+        receipts: Sequence[NewReceipt],
+        *,
+        raw: bytes,
+        settle: Settle,
+    ) -> bool:
+        """Store what a provider said, and settle the deliveries that it is about.
+
+        A receipt that names no delivery of this account is stored without one.
+
+        Args:
+            tenant_id: whose account it is.
+            account_id: whose signature it bears.
+            receipts: in the order of the request.
+            raw: the request's body.
+            settle: called for each delivery, under its lock, after the receipts are stored.
+
+        Returns:
+            Whether all of them had been stored before.
+        """
+        named = {receipt.delivery_id for receipt in receipts if receipt.delivery_id}
+        async with self._database.tenant(tenant_id) as connection:
+            deliveries = [
+                row["delivery_id"]
+                async for row in _QUERIES.lock_deliveries(
+                    connection,
+                    tenant_id=tenant_id,
+                    account_id=account_id,
+                    delivery_ids=list(named),
+                )
+            ]
+            new = [
+                row
+                async for row in _QUERIES.insert_receipts(
+                    connection,
+                    tenant_id=tenant_id,
+                    account_id=account_id,
+                    raw=raw,
+                    receipt_ids=[uuid7() for _ in receipts],
+                    receipt_digests=[receipt.digest for receipt in receipts],
+                    delivery_ids=[
+                        receipt.delivery_id if receipt.delivery_id in deliveries else None
+                        for receipt in receipts
+                    ],
+                    kinds=[receipt.kind for receipt in receipts],
+                    provider_message_ids=[receipt.provider_message_id for receipt in receipts],
+                    occurred_ats=[receipt.occurred_at for receipt in receipts],
+                )
+            ]
+            for delivery_id in deliveries:
+                await settle(connection, tenant_id, delivery_id)
+        return not new
+
+
+async def _insert_deliveries(
+    connection: Connection, tenant_id: UUID, rows: Sequence[tuple[bytes, Decision]]
+) -> dict[bytes, UUID]:
+    decisions = [decision for _, decision in rows]
+    firsts = [decision.choices[0] for decision in decisions]
+    return {
+        row["dedupe_key"]: row["delivery_id"]
+        async for row in _QUERIES.insert_deliveries(
+            connection,
+            tenant_id=tenant_id,
+            delivery_ids=[uuid7() for _ in rows],
+            decision_ids=[decision.decision_id for decision in decisions],
+            choices=[choice.number for choice in firsts],
+            channels=[choice.channel for choice in firsts],
+            account_ids=[choice.account_id for choice in firsts],
+            template_ids=[choice.template_id for choice in firsts],
+            profile_ids=[decision.profile_id for decision in decisions],
+            profile_versions=[decision.profile_version for decision in decisions],
+            purposes=[choice.purpose for choice in firsts],
+            recipient_refs=[choice.recipient_ref for choice in firsts],
+            dedupe_keys=[key for key, _ in rows],
+            not_befores=[decision.not_before for decision in decisions],
+            expires_ats=[decision.expires_at for decision in decisions],
+        )
+    }
+
+
+async def _select_deliveries(
+    connection: Connection, tenant_id: UUID, delivery_ids: Sequence[UUID]
+) -> list[Delivery]:
+    return [
+        _delivery(row)
+        async for row in _QUERIES.select_deliveries(
+            connection, tenant_id=tenant_id, delivery_ids=delivery_ids, reached=REACHED
+        )
+    ]
+
+
+def _decision(row: asyncpg.Record) -> Decision:
+    choices = [choice_of(choice) for choice in orjson.loads(row["choices"])]
+    return Decision(**{**row, "choices": choices})
+
+
+def _delivery(row: asyncpg.Record) -> Delivery:
+    values = dict(row)
+    reached, due_at = values.pop("reached"), values.pop("due_at")
+    return Delivery(
+        **values,
+        reached=REACHED[reached - 1] if reached else "",
+        not_before=due_at if row["state"] in _WAITING else None,
+    )
+
+
+def _template(row: asyncpg.Record) -> Template:
+    return Template(
+        template_id=row["template_id"],
+        version=row["version"],
+        name=row["name"],
+        channel=row["channel"],
+        provider_template_id=row["provider_template_id"],
+        data=orjson.loads(row["data"]),
+        updated_at=row["updated_at"],
+    )
+
+
+def _sealed(row: asyncpg.Record) -> SealedCredentials | None:
+    if row["credentials"] is None:
+        return None
+    return SealedCredentials(
+        names=tuple(row["credential_names"]),
+        ciphertext=row["credentials"],
+        data_key=row["data_key"],
+        key_id=row["key_id"],
+        version=row["credential_version"],
+    )

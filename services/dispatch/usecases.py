@@ -1,0 +1,227 @@
+"""What dispatch does, one function for each RPC; nothing here knows gRPC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+from uuid import UUID
+
+from libs.fields import Fields
+from services.dispatch import channels, rendering
+from services.dispatch.channels import contract
+from services.dispatch.domain.account import Credentials, check_complete
+from services.dispatch.domain.delivery import NewReceipt, receipt_digest_of
+from services.dispatch.envelope import open_, seal
+from services.dispatch.errors import (
+    DecisionMissingError,
+    FieldInvalidError,
+    TemplateInvalidError,
+    ValueMissingError,
+    ValueUnusableError,
+)
+from services.dispatch.machine import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from libs.rpc.errors import LeoError
+    from libs.rpc.requests import Origin
+    from services.dispatch.domain.account import Account, NewAccount, SealedCredentials
+    from services.dispatch.domain.delivery import Attempt, Delivery, Receipt
+    from services.dispatch.domain.template import NewTemplate, Template
+    from services.dispatch.doorbell import Doorbell
+    from services.dispatch.envelope import KeyRing
+    from services.dispatch.store import DispatchStore
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """The first delivery of a decision; duplicate if it had been made before."""
+
+    decision_id: UUID
+    delivery_id: UUID
+    duplicate: bool
+
+
+CHANNEL_NAMES: Final = frozenset(channels.CHANNELS)
+# What was read of a decision's id: good, or why not.
+ReadDecision: TypeAlias = UUID | FieldInvalidError
+DispatchAnswer: TypeAlias = "Dispatched | LeoError"
+
+
+async def batch_dispatch(
+    store: DispatchStore, doorbell: Doorbell, tenant_id: UUID, decisions: Sequence[ReadDecision]
+) -> list[DispatchAnswer]:
+    """Make the deliveries of decisions in one transaction and answer for each."""
+    good = {decision for decision in decisions if isinstance(decision, UUID)}
+    made = await store.insert_deliveries(tenant_id, good) if good else {}
+    if any(new for _, new in made.values()):
+        await doorbell.ring()
+    answers: list[DispatchAnswer] = []
+    told: set[UUID] = set()
+    for decision in decisions:
+        if isinstance(decision, FieldInvalidError):
+            answers.append(decision)
+        elif decision not in made:
+            answers.append(DecisionMissingError(decision))
+        else:
+            delivery_id, new = made[decision]
+            answers.append(Dispatched(decision, delivery_id, not new or decision in told))
+            told.add(decision)
+    return answers
+
+
+async def get_delivery(
+    store: DispatchStore, tenant_id: UUID, delivery_id: UUID
+) -> tuple[Delivery, list[Attempt], list[Receipt]]:
+    """One delivery with its attempts and receipts. Raises DeliveryMissingError."""
+    return await store.get_delivery(tenant_id, delivery_id)
+
+
+async def list_deliveries(
+    store: DispatchStore,
+    tenant_id: UUID,
+    *,
+    state: str | None,
+    profile_id: UUID | None,
+    before: UUID | None,
+    size: int,
+) -> tuple[list[Delivery], bool]:
+    """A page of deliveries, the newest first, and whether there are more."""
+    deliveries = await store.list_deliveries(
+        tenant_id, state=state, profile_id=profile_id, before=before, count=size + 1
+    )
+    return deliveries[:size], len(deliveries) > size
+
+
+async def create_template(
+    store: DispatchStore, tenant_id: UUID, template: NewTemplate, origin: Origin
+) -> Template:
+    """Check and store a template.
+
+    Raises:
+        TemplateInvalidError: a text holds what is not let through.
+        TemplateExistsError: the name is taken.
+        RequestIdReusedError: the request's id was used with another body.
+    """
+    found = Fields("template")
+    for violation in rendering.check_template(template.data):
+        found.refuse(violation.field, violation.description)
+    if found.violations:
+        raise TemplateInvalidError(found.violations)
+    return await store.create_template(tenant_id, template, origin)
+
+
+async def render_template(
+    store: DispatchStore,
+    tenant_id: UUID,
+    template_id: UUID,
+    *,
+    profile_ext_id: str,
+    event_id: UUID | None,
+) -> dict[str, str]:
+    """What a person would get.
+
+    Raises:
+        TemplateMissingError, ProfileMissingError, EventMissingError: the tenant has none such.
+        ValueMissingError: the person or the event lacks a value that the template needs.
+        ValueUnusableError: no text can be made of a value.
+    """
+    template, values = await store.get_template(
+        tenant_id, template_id, profile_ext_id=profile_ext_id, event_id=event_id
+    )
+    try:
+        return rendering.render(template.data, values)
+    except rendering.MissingValueError as error:
+        raise ValueMissingError(error.name) from error
+    except rendering.RenderError as error:
+        raise ValueUnusableError(str(error)) from error
+
+
+async def set_channel_account(
+    store: DispatchStore, key_ring: KeyRing, tenant_id: UUID, account: NewAccount, origin: Origin
+) -> Account:
+    """Make or replace an account; a secret that is not named stays as it is.
+
+    Raises:
+        FieldInvalidError: the channel would lack a setting or a secret, or is another one.
+    """
+    channel = channels.CHANNELS[account.channel]
+
+    def compose(stored_channel: str, sealed: SealedCredentials | None) -> SealedCredentials | None:
+        found = Fields("account")
+        if stored_channel != account.channel:
+            found.refuse("channel", f"cannot change; the account sends by {stored_channel}")
+        check_complete(
+            found,
+            account,
+            kept=sealed.names if sealed else (),
+            settings=channel.required_settings,
+            credentials=channel.required_credentials,
+        )
+        if found.violations:
+            raise FieldInvalidError(found.violations)
+        if not account.credentials:
+            return sealed
+        secrets = dict(account.credentials)
+        if sealed is not None and not secrets.keys() >= set(sealed.names):
+            stored = open_(sealed, tenant_id=tenant_id, channel=account.channel, key_ring=key_ring)
+            secrets = {**stored, **secrets}
+        return seal(
+            secrets,
+            tenant_id=tenant_id,
+            channel=account.channel,
+            version=sealed.version + 1 if sealed else 1,
+            key_ring=key_ring,
+        )
+
+    return await store.set_account(tenant_id, account, compose, origin)
+
+
+async def record_receipt(
+    store: DispatchStore,
+    key_ring: KeyRing,
+    tenant_id: UUID,
+    account_id: UUID,
+    *,
+    body: bytes,
+    headers: Mapping[str, str],
+) -> bool:
+    """Verify and store what a provider says later, and settle what it is about.
+
+    Returns:
+        Whether all of it had been stored before.
+
+    Raises:
+        AccountMissingError: the tenant has no such account.
+        ReceiptRefusedError: its provider did not sign this, or it cannot be read.
+    """
+    account = await store.get_account(tenant_id, account_id)
+    receipts = channels.CHANNELS[account.channel].read_receipt(
+        body, headers, _opened(account, tenant_id, key_ring)
+    )
+    return await store.record_receipts(
+        tenant_id,
+        account_id,
+        [
+            NewReceipt(
+                digest=receipt_digest_of(body, index),
+                kind=receipt.kind,
+                delivery_id=receipt.delivery_id,
+                provider_message_id=receipt.provider_message_id,
+                occurred_at=receipt.occurred_at,
+            )
+            for index, receipt in enumerate(receipts)
+        ],
+        raw=body,
+        settle=settle,
+    )
+
+
+def _opened(account: Account, tenant_id: UUID, key_ring: KeyRing) -> contract.Account:
+    credentials = Credentials({})
+    if account.sealed is not None:
+        credentials = open_(
+            account.sealed, tenant_id=tenant_id, channel=account.channel, key_ring=key_ring
+        )
+    return contract.Account(settings=account.settings, credentials=credentials)

@@ -1,0 +1,1 @@
+"""Segment: named audiences, as conditions over profiles."""

@@ -1,0 +1,1 @@
+"""What segment knows: types and rules, no I/O."""

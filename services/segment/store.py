@@ -1,0 +1,88 @@
+"""Everything that segment reads and writes; the statements stand in queries.sql."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libs.postgres.queries import load_queries
+from services.segment.domain.segment import Segment
+from services.segment.errors import (
+    RequestIdReusedError,
+    SegmentExistsError,
+    SegmentMissingError,
+)
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from libs.postgres.database import Database
+    from libs.rpc.requests import RequestKey
+    from services.segment.domain.segment import NewSegment
+
+_QUERIES = load_queries(__file__)
+
+
+class SegmentStore:
+    """The table segment."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert_segment(
+        self, tenant_id: UUID, segment_id: UUID, segment: NewSegment, request: RequestKey | None
+    ) -> Segment:
+        """Store a segment; a repeated request gets its first answer.
+
+        Raises:
+            RequestIdReusedError: the request's id was used with another digest.
+            SegmentExistsError: the name is taken.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            row = await _QUERIES.insert_segment(
+                connection,
+                tenant_id=tenant_id,
+                segment_id=segment_id,
+                name=segment.name,
+                display_name=segment.display_name,
+                condition=segment.condition,
+                request_id=request.request_id if request else None,
+                request_digest=request.digest if request else None,
+            )
+            if row is not None:
+                return Segment(**row)
+            if request is not None:
+                first = await _QUERIES.select_segment_of_request(
+                    connection, tenant_id=tenant_id, request_id=request.request_id
+                )
+                if first is not None:
+                    values = dict(first)
+                    if values.pop("request_digest") != request.digest:
+                        raise RequestIdReusedError(request.request_id)
+                    return Segment(**values)
+            raise SegmentExistsError(segment.name)
+
+    async def get_segment(self, tenant_id: UUID, segment_id: UUID) -> Segment:
+        """One segment as it is now.
+
+        Raises:
+            SegmentMissingError: the tenant has no such segment.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            row = await _QUERIES.select_segment(
+                connection, tenant_id=tenant_id, segment_id=segment_id
+            )
+        if row is None:
+            raise SegmentMissingError(segment_id)
+        return Segment(**row)
+
+    async def list_segments(
+        self, tenant_id: UUID, *, after_name: str, count_max: int
+    ) -> list[Segment]:
+        """At most `count_max` segments behind a name, in the order of their names."""
+        async with self._database.tenant(tenant_id) as connection:
+            return [
+                Segment(**row)
+                async for row in _QUERIES.select_segments(
+                    connection, tenant_id=tenant_id, after_name=after_name, count_max=count_max
+                )
+            ]

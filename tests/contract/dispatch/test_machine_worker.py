@@ -1,0 +1,204 @@
+"""`python -m services.dispatch work`, with its doorbell and without."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from libs.embedded import EmbeddedValkey
+from libs.postgres import roles
+from services.dispatch.doorbell import QUEUE_NAME, Doorbell
+from tests.contract.auth.processes import free_address
+from tests.contract.dispatch.machines import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.conftest import DsnOf
+    from tests.contract.dispatch.machines import Site
+
+# So that whatever is sent was found by the doorbell.
+NEVER = "PT1H"
+
+
+@pytest.fixture
+async def valkey(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
+    valkey = EmbeddedValkey(tmp_path)
+    await valkey.start()
+    yield valkey
+    await valkey.kill()
+
+
+@pytest.fixture
+def environment(dsn_of: DsnOf) -> dict[str, str]:
+    keys = {"k1": b"1" * 32, "k2": b"2" * 32}
+    encoded = {key_id: base64.b64encode(key).decode() for key_id, key in keys.items()}
+    return os.environ | {
+        "LEO_POSTGRES_DSN": dsn_of(roles.DISPATCH),
+        "LEO_POSTGRES_FINDER_DSN": dsn_of(roles.FINDER),
+        "LEO_DISPATCH_CREDENTIAL_KEYS": orjson.dumps(encoded).decode(),
+        "LEO_DISPATCH_CREDENTIAL_KEY_ID": "k2",
+        "LEO_MACHINE_PRIVATE_ADDRESSES": "true",
+        "LEO_MACHINE_POLL_INTERVAL": "PT0.05S",
+        "LEO_LOG_FORMAT": "json",
+        "LEO_LOG_LEVEL": "DEBUG",
+    }
+
+
+@asynccontextmanager
+async def working(environment: dict[str, str], log: Path) -> AsyncIterator[Any]:
+    """A worker, which is killed at the end of the block unless it ended before."""
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "services.dispatch", "work"),
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def wait_for_log(log: Path, text: str, *, count: int = 1) -> None:
+    while log.read_text().count(text) < count:  # noqa: ASYNC110, ASYNC240 - another process writes
+        await asyncio.sleep(0.02)
+
+
+async def ring_until(site: Site, doorbell: Doorbell, **counts: int) -> None:
+    """Ring again and again: what rings before the worker is connected may be lost."""
+    while await site.states() != counts:
+        await doorbell.ring()
+        await asyncio.sleep(0.05)
+
+
+async def test_it_works_without_valkey_and_stops_when_told(
+    site: Site, environment: dict[str, str], tmp_path: Path
+) -> None:
+    deliveries = await site.deliveries(10)
+    environment["LEO_REDIS_URL"] = f"redis://{free_address()}"
+    async with working(environment, tmp_path / "log") as worker:
+        await site.wait_for(accepted=10)
+        worker.send_signal(signal.SIGTERM)
+        assert await worker.wait() == 0
+    assert site.acceptances(deliveries) == [1] * 10
+    # One line says that the doorbell is away, not one for each try.
+    assert (tmp_path / "log").read_text().count('"what": "doorbell"') == 1
+    assert await site.breaches() == []
+
+
+async def test_without_any_address_of_valkey_it_polls(
+    site: Site, environment: dict[str, str], tmp_path: Path
+) -> None:
+    await site.deliveries(2)
+    async with working(environment, tmp_path / "log"):
+        await site.wait_for(accepted=2)
+
+
+async def test_the_doorbell_wakes_it_also_after_valkey_was_flushed_and_restarted(
+    site: Site, environment: dict[str, str], tmp_path: Path, valkey: EmbeddedValkey
+) -> None:
+    environment |= {"LEO_REDIS_URL": valkey.url, "LEO_MACHINE_POLL_INTERVAL": NEVER}
+    async with (
+        working(environment, tmp_path / "log"),
+        Doorbell(valkey.url) as doorbell,
+        Redis.from_url(valkey.url) as redis,
+    ):
+        await wait_for_log(tmp_path / "log", '"working"')
+        await site.delivery()
+        await ring_until(site, doorbell, accepted=1)
+        await redis.flushall()
+        await site.delivery()
+        await ring_until(site, doorbell, accepted=2)
+        await valkey.kill()
+        await wait_for_log(tmp_path / "log", '"what": "doorbell"')
+        await valkey.start()
+        await site.delivery()
+        await ring_until(site, doorbell, accepted=3)
+    assert await site.breaches() == []
+
+
+async def test_a_kill_in_the_middle_loses_nothing_and_sends_nothing_twice(
+    site: Site, environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["LEO_MACHINE_LEASE"] = "PT1S"
+    await site.simulator.add_faults({"kind": "reply_slow", "delay_seconds": 0.1})
+    deliveries = await site.deliveries(150)
+    async with working(environment, tmp_path / "log") as worker:
+        await until(lambda: site.count("accepted"))
+        worker.kill()
+    async with working(environment, tmp_path / "log"):
+        states = await site.states()
+        while states["accepted"] + states["outcome_unknown"] < 150:
+            await asyncio.sleep(0.02)
+            states = await site.states()
+    witnessed = site.acceptances(deliveries)
+    assert max(witnessed) == 1
+    assert states["accepted"] <= sum(witnessed) <= 150
+    assert await site.breaches() == []
+
+
+async def test_nothing_secret_or_personal_is_told(
+    site: Site, environment: dict[str, str], tmp_path: Path, valkey: EmbeddedValkey
+) -> None:
+    environment["LEO_REDIS_URL"] = valkey.url
+    await site.simulator.add_faults({"kind": "reply_lost", "every": 2})
+    person = await site.person(given_name="Canary", phones=["+84903777666"])
+    for _ in range(4):
+        await site.delivery(person)
+    async with working(environment, tmp_path / "log"), Doorbell(valkey.url) as doorbell:
+        while (await site.states()).keys() & {"pending", "sending"}:
+            await doorbell.ring()
+    stored = (valkey.folder / "appendonlydir").glob("*")
+    told = [tmp_path / "log", *stored]
+    assert len(told) > 1
+    for file in told:
+        text = file.read_bytes()
+        for word in (b"Canary", b"903777666", site.oa.token.encode(), site.oa.secret.encode()):
+            assert word not in text
+        assert str(site.world.tenant_id).encode() not in text or file == tmp_path / "log"
+
+
+async def test_a_ring_that_nobody_hears_costs_little_and_never_raises() -> None:
+    async with Doorbell(f"redis://{free_address()}") as doorbell:
+        await doorbell.ring()
+        await doorbell.ring()
+        # The second one did not even try.
+        assert doorbell.failure_count == 1
+
+
+async def test_a_ring_waits_no_longer_than_it_may(valkey: EmbeddedValkey) -> None:
+    async with Doorbell(valkey.url) as doorbell:
+        await doorbell.ring()
+        assert doorbell.failure_count == 0
+        assert valkey.process is not None
+        valkey.process.send_signal(signal.SIGSTOP)
+        try:
+            await doorbell.ring()
+        finally:
+            valkey.process.send_signal(signal.SIGCONT)
+        assert doorbell.failure_count == 1
+
+
+async def test_a_job_says_nothing(valkey: EmbeddedValkey) -> None:
+    async with Doorbell(valkey.url) as doorbell, Redis.from_url(valkey.url) as redis:
+        await asyncio.gather(doorbell.ring(), doorbell.ring())
+        jobs = await redis.zrange(QUEUE_NAME, 0, -1)
+        assert len(jobs) == 2
+        for job in jobs:
+            stored = orjson.loads(await redis.get(b"arq:job:" + job))
+            assert (stored["f"], stored["a"], stored["k"]) == ("ring", [0], {})
