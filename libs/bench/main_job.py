@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-import asyncpg
-
 from leo.ingest.v1.ingest_service_pb2 import EventResult
 from libs.bench.cost import cost_between, read_meter
 from libs.bench.errors import BenchError
@@ -25,6 +23,8 @@ from libs.supervisor.books import find_breaches, wait_for_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import asyncpg
 
     from libs.bench.workload import BenchTenant
     from libs.supervisor.running import RunningStack
@@ -67,9 +67,8 @@ async def measure_main_job(
     Raises:
         BenchError: the books do not balance, or it does not come to rest.
     """
-    auditor = await asyncpg.connect(stack.auditor_dsn)
     async with AsyncExitStack() as clients:
-        clients.push_async_callback(auditor.close)
+        auditor = await clients.enter_async_context(stack.auditor())
         tenants = await make_tenants(
             stack,
             clients,
@@ -84,8 +83,7 @@ async def measure_main_job(
 
         before = await read_meter(stack, auditor)
         began_at = await _send_streams(run, "rate", event_count)
-        await _rest(run)
-        at_rest_at = datetime.now(UTC)
+        at_rest_at = await _rest(run)
         after = await read_meter(stack, auditor)
         accepted_at = await _acceptances(run, "rate", event_count)
         rate = event_count / (max(accepted_at.values()) - began_at).total_seconds()
@@ -175,16 +173,18 @@ async def _send_paced(
     return list(await asyncio.gather(*(send(number) for number in range(count))))
 
 
-async def _rest(run: _Run) -> None:
-    """Wait until nothing is on its way, and see that the books balance."""
+async def _rest(run: _Run) -> datetime:
+    """Wait until nothing is on its way, and see that the books balance; since when it rests."""
     try:
         async with asyncio.timeout(QUIET_TIMEOUT.total_seconds()):
             await wait_for_quiet(run.auditor, run.stack.state.address("simulator"))
     except TimeoutError:
         raise BenchError(f"it did not come to rest within {QUIET_TIMEOUT}") from None
+    at_rest_at = datetime.now(UTC)
     breaches = await find_breaches(run.auditor, run.stack.witness_file)
     if breaches:
         raise BenchError(f"the books do not balance: {breaches[0]} ({len(breaches)} in all)")
+    return at_rest_at
 
 
 async def _acceptances(run: _Run, source: str, event_count: int) -> dict[UUID, datetime]:

@@ -23,7 +23,7 @@ class MainJobReport:
     Attributes:
         workload: facts about what was sent.
         accepted_per_second: from the first event sent to the last message accepted.
-        settled_per_second: the same until every receipt was in as well, and the books balanced.
+        settled_per_second: the same until every receipt was in as well.
         latency_seconds: of each event, from when it was due to when its message was accepted.
         evaluation_seconds: of each asking of all rules about one event.
         about: groups of facts: machine, versions, settings.

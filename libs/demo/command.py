@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-import asyncpg
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -30,6 +29,8 @@ from libs.supervisor.running import find_or_start, leo
 from libs.supervisor.state import data_folder
 
 if TYPE_CHECKING:
+    import asyncpg
+
     from leo.ingest.v1.ingest_service_pb2 import Tenant
     from libs.demo.outcome import Activation
     from libs.supervisor.running import RunningStack
@@ -73,12 +74,8 @@ async def _run(console: Console, stack: RunningStack) -> bool:
     async with stack.client() as platform:
         tenant = await steps.create_tenant(platform)
     console.print(f'Tenant "{tenant.name}" is {tenant.tenant_id}.\n', highlight=False)
-    auditor = await asyncpg.connect(stack.auditor_dsn)
-    try:
-        async with stack.client(tenant_id=tenant.tenant_id) as client:
-            books, activation = await _play(console, stack, client, tenant, auditor)
-    finally:
-        await auditor.close()
+    async with stack.auditor() as auditor, stack.client(tenant_id=tenant.tenant_id) as client:
+        books, activation = await _play(console, stack, client, tenant, auditor)
     console.print()
     print_report(console, books)
     print_activation(console, activation)

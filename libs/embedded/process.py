@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,10 +28,18 @@ def server_user() -> int | None:
 
 def free_port() -> int:
     """A port of loopback that nobody holds now."""
-    with closing(socket.socket()) as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    (port,) = free_ports(1)
+    return port
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ports of loopback that nobody holds now."""
+    with ExitStack() as held:
+        # All are held until the last one is found, or one might be found twice.
+        sockets = [held.enter_context(closing(socket.socket())) for _ in range(count)]
+        for found in sockets:
+            found.bind(("127.0.0.1", 0))
+        return [found.getsockname()[1] for found in sockets]
 
 
 def spawn(

@@ -80,6 +80,9 @@ def kind_of(error: Exception, *, connection_lost: bool) -> LeoError | None:
         return StorageConflictError()
     if isinstance(error, asyncpg.QueryCanceledError):
         return DeadlinePassedError()
-    if connection_lost and isinstance(error, (asyncpg.InterfaceError, OSError)):
+    # InternalClientError: the server ended the session while the next statement was on its way.
+    if connection_lost and isinstance(
+        error, (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+    ):
         return StorageUnavailableError()
     return None

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TextIO
 
+import asyncpg
+
 import leo_sdk
 from libs.embedded.credentials import DEVELOPER, load_credentials
 from libs.postgres import roles
@@ -42,6 +44,16 @@ class RunningStack:
     def auditor_dsn(self) -> str:
         """The database as the auditor, who reads everything."""
         return self.dsn(roles.AUDITOR)
+
+    @asynccontextmanager
+    async def auditor(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection to the database as the auditor."""
+        # Without kept plans: one that was made while a table was nearly empty is not one for later.
+        connection = await asyncpg.connect(self.auditor_dsn, statement_cache_size=0)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     def dsn(self, role: str) -> str:
         """The database as one of libs.postgres.roles.LOGIN_ROLES."""

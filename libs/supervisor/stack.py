@@ -23,7 +23,7 @@ from libs.embedded.credentials import (
     write_secret,
 )
 from libs.embedded.errors import EmbeddedError
-from libs.embedded.process import free_port
+from libs.embedded.process import free_ports
 from libs.postgres import roles
 from libs.postgres.migrations import bootstrap, migrate_up
 from libs.supervisor import table
@@ -88,17 +88,26 @@ class Stack:
         self._postgres = EmbeddedPostgres(folder)
         self._valkey = EmbeddedValkey(folder)
         self._addresses = {
-            row.name: f"127.0.0.1:{free_port()}"
-            if free_ports
-            else os.environ.get(row.setting, row.address)
+            row.name: os.environ.get(row.setting, row.address)
             for row in (*table.GROUND, *table.SERVICES)
             if row.setting is not None
         }
+        if free_ports:
+            self._addresses = self._free_addresses()
         ground: dict[str, Managed] = {"postgres": self._postgres, "valkey": self._valkey}
         ground |= {row.name: self._process(row) for row in table.GROUND}
         services = {row.name: self._process(row) for row in table.SERVICES}
         self.processes: dict[str, Managed] = {**ground, **services}
         self.stages = (tuple(ground), tuple(services))
+
+    def _free_addresses(self) -> dict[str, str]:
+        """Addresses that nobody holds, for each of ours, and that no server of ours will hold."""
+        taken = {self._postgres.port, self._valkey.port}
+        ports = free_ports(len(self._addresses) + len(taken))
+        usable = (port for port in ports if port not in taken)
+        return {
+            name: f"127.0.0.1:{port}" for name, port in zip(self._addresses, usable, strict=False)
+        }
 
     def _process(self, row: table.Row) -> ServiceProcess:
         credentials = load_credentials(self._folder)

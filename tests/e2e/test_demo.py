@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from libs.embedded.process import free_port
+from libs.embedded.process import free_ports
 from libs.supervisor.table import GROUND, SERVICES
 from tests.faults.stack import LEO
 
@@ -26,9 +26,9 @@ def environment() -> Iterator[dict[str, str]]:
     """An empty data folder and ports that nobody uses."""
     folder = Path(tempfile.mkdtemp(prefix="leo-demo-"))
     folder.chmod(0o711)  # under root PostgreSQL runs as another user, who must get to its folder
-    settings = {
-        row.setting: f"127.0.0.1:{free_port()}" for row in (*GROUND, *SERVICES) if row.setting
-    }
+    names = [row.setting for row in (*GROUND, *SERVICES) if row.setting]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(names))]
+    settings = dict(zip(names, addresses, strict=True))
     given = os.environ | settings | {"LEO_DATA": str(folder / "data"), "COLUMNS": "200"}
     try:
         yield given

@@ -7,11 +7,10 @@ import os
 import random
 import signal
 from collections import Counter
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import pytest
 from redis.asyncio import Redis
 
@@ -25,6 +24,8 @@ from tests.faults.stack import Stack, running_stack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+    import asyncpg
 
     from leo.ingest.v1.ingest_service_pb2 import Event
 
@@ -55,14 +56,6 @@ class World:
     stack: Stack
     running: RunningStack
     tenant: BenchTenant
-
-    @asynccontextmanager
-    async def auditor(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await asyncpg.connect(self.running.auditor_dsn)
-        try:
-            yield connection
-        finally:
-            await connection.close()
 
     def simulator(self) -> SimulatorClient:
         return SimulatorClient(self.running.state.address("simulator"))
@@ -100,7 +93,7 @@ class World:
         """Wait for quiet, check the books; the states of the messages of these events."""
         while not self.stack.status()["healthy"]:  # noqa: ASYNC110 - other processes
             await asyncio.sleep(0.1)
-        async with self.auditor() as auditor:
+        async with self.running.auditor() as auditor:
             await wait_for_quiet(auditor, self.running.state.address("simulator"))
             assert await find_breaches(auditor, self.running.witness_file) == []
             states = await self.states(auditor, source)
@@ -153,7 +146,7 @@ async def test_a_process_killed_in_the_middle_and_restarted(world: World, name: 
 
 async def test_a_sender_killed_with_messages_in_the_providers_hands(world: World) -> None:
     await kill_in_the_middle(world, "dispatch-work")
-    async with world.auditor() as auditor:
+    async with world.running.auditor() as auditor:
         answers = await world.answers(auditor, "killed-dispatch-work")
     # Nobody heard the answers; what the provider took is known by its webhooks alone.
     assert answers["lease"] > 0
@@ -191,7 +184,7 @@ async def test_valkey_away_from_start_to_end(world: World) -> None:
     world.stack.signal("valkey", signal.SIGSTOP)
     try:
         await world.run("no-valkey", at=EVENT_COUNT, then=nothing)
-        async with world.auditor() as auditor:
+        async with world.running.auditor() as auditor:
             await wait_for_quiet(auditor, world.running.state.address("simulator"))
             assert await world.states(auditor, "no-valkey") == {"accepted": EVENT_COUNT}
     finally:
@@ -205,7 +198,7 @@ async def test_answers_lost_after_acceptance_are_doubts_until_the_webhook_settle
     lost = {"kind": "reply_lost", "probability": 0.1}
     # So late that the doubt can be seen.
     late = {"kind": "receipt_delayed", "delay_seconds": 3}
-    async with world.simulator() as simulator, world.auditor() as auditor:
+    async with world.simulator() as simulator, world.running.auditor() as auditor:
         await simulator.set_faults([lost, late], seed=SEED)
         try:
             await world.run("lost", at=EVENT_COUNT // 2, then=nothing)

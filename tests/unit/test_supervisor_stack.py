@@ -13,6 +13,7 @@ from libs.issuer.settings import read_clients
 from libs.simulator.settings import read_accounts
 from libs.supervisor.stack import SCOPES, Stack
 from libs.supervisor.state import simulator_accounts_file
+from libs.supervisor.table import NO_ADDRESS
 from services.dispatch.settings import DispatchSettings
 
 if TYPE_CHECKING:
@@ -68,3 +69,11 @@ def test_each_process_has_a_log_of_its_own(folder: Path) -> None:
     processes = Stack(folder, free_ports=True).processes
     logs = [process.log for process in processes.values()]
     assert len(set(logs)) == len(logs)
+
+
+def test_no_two_processes_get_the_same_free_port(folder: Path) -> None:
+    for _ in range(50):
+        processes = Stack(folder, free_ports=True).processes
+        addresses = [p.address for p in processes.values() if p.address != NO_ADDRESS]
+        assert len(addresses) == 9
+        assert len(set(addresses)) == len(addresses)

@@ -9,6 +9,7 @@ import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -279,6 +280,19 @@ async def test_no_time_to_connect_means_nothing_was_sent(client: HttpClient) -> 
         with pytest.raises(NotSentError) as failed:
             await post(client, f"https://127.0.0.1:{port}/", SHORT)
     assert failed.value.problem == "timeout"
+
+
+async def test_whoever_slept_before_the_first_byte_sends_nothing(
+    client: HttpClient, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped may find its time over before its timers do."""
+    server.answers = [OK]
+    times = iter([0.0, PATIENCE.total_seconds() + 1])
+    monkeypatch.setattr("libs.http.client.time", SimpleNamespace(monotonic=lambda: next(times)))
+    with pytest.raises(NotSentError) as failed:
+        await post(client, server.url)
+    assert failed.value.problem == "timeout"
+    assert not server.requests
 
 
 @pytest.mark.parametrize(
