@@ -105,7 +105,11 @@ async def _listen(url: str, wake: Callable[[], None]) -> None:
             # Closing an ARQ worker raises it for the jobs that it cancels.
             if task.cancelling():
                 raise
-        except Exception as error:  # noqa: BLE001 - whatever ends it, the poll goes on beside it
+        except Exception as error:
+            # Whatever ends it, the poll goes on beside it. But where Redis goes at the same moment
+            # as we do, closing fails and hides that we are cancelled.
+            if task.cancelling():
+                raise asyncio.CancelledError from error
             outage.begin(type(error).__name__)
         # Jitter, so that workers do not come back together.
         await asyncio.sleep(random.uniform(RESTART_SECONDS_MIN, RESTART_SECONDS_MAX))  # noqa: S311
