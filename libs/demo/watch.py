@@ -33,10 +33,11 @@ _COLUMNS: Final = (
     ("refused", "refused_count"),
     ("receipts", "receipt_count"),
 )
-_WIDTH: Final = 10
+# With the seconds, a line fits into a terminal of 80 columns.
+_WIDTH: Final = 9
 EXPLANATION: Final = """\
-events stored · decided: events with a decision · to act: decisions to send a message
-waiting, accepted, in doubt, refused: the messages · receipts: what Zalo said later"""
+events: stored · decided: with a decision · to act: decisions to send a message
+waiting, accepted, in doubt, refused: messages · receipts: said later"""
 
 
 async def watch(
