@@ -6,8 +6,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from libs.rpc.call import current_call
+from libs.rpc.requests import Origin
+
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from libs.rpc.requests import RequestKey
 
 INTERNAL_SCOPE = "leo.internal"
 
@@ -55,6 +60,15 @@ def current_tenant() -> UUID:
     if tenant_id is None:
         raise LookupError("a platform RPC acts in no tenant")
     return tenant_id
+
+
+def current_origin(request: RequestKey | None) -> Origin:
+    """Where a change by this call comes from; `request` is the client's name for it, if any.
+
+    Raises:
+        LookupError: outside of an authenticated RPC.
+    """
+    return Origin(actor=current_caller().subject, call_id=current_call().call_id, request=request)
 
 
 def enter_caller(caller: Caller) -> None:

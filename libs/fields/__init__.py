@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from libs.rpc.errors import FieldViolation
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from libs.rpc.refusals import FieldsError
+
 __all__ = [
     "JSON_DEPTH_MAX",
     "NAME_LENGTH_MAX",
     "NUMBER_MAGNITUDE_MAX",
     "Fields",
+    "check_batch_count",
+    "id_of",
     "unstorable",
 ]
 
@@ -45,6 +53,11 @@ class Fields:
         """Note that `field`, named from this place, is bad, and what to do about it."""
         self.violations.append(FieldViolation(self._prefix + field, description))
 
+    def raise_as(self, error: type[FieldsError]) -> None:
+        """Raise the violations, if there are any, as this error of a service."""
+        if self.violations:
+            raise error(self.violations)
+
     def text(self, field: str, value: str, *, length_max: int, required: bool = False) -> None:
         """Text that can be stored, of at most `length_max` characters."""
         if not value:
@@ -73,10 +86,28 @@ class Fields:
         elif len(value) > NAME_LENGTH_MAX or not _KEBAB.fullmatch(value):
             self.refuse(field, f"must be kebab-case of at most {NAME_LENGTH_MAX} characters")
 
+    def id(self, field: str, text: str, *, required: bool = False) -> UUID | None:
+        """An id; None where there is none or it is bad."""
+        if not text and not required:
+            return None
+        try:
+            return UUID(text)
+        except ValueError:
+            self.refuse(field, "must be a UUID" if text else "is required")
+            return None
+
     def count(self, field: str, count: int, count_max: int) -> None:
         """At most `count_max` items."""
         if count > count_max:
             self.refuse(field, f"has {count} items; at most {count_max} are allowed")
+
+    def timestamp(self, field: str, timestamp: Timestamp) -> datetime | None:
+        """A time of the wire; None where it is bad."""
+        try:
+            return timestamp.ToDatetime(tzinfo=UTC)
+        except ValueError:
+            self.refuse(field, "is no time between the years 1 and 9999")
+            return None
 
     def time(
         self, field: str, value: datetime, *, now: datetime, ahead: timedelta, age: timedelta | None
@@ -93,6 +124,21 @@ class Fields:
         if problem is not None:
             self.refuse(*problem)
         return problem is None
+
+
+def id_of(error: type[FieldsError], field: str, text: str) -> UUID:
+    """The id that a request must name. Raises `error`."""
+    found = Fields()
+    named = found.id(field, text, required=True)
+    if named is None:
+        raise error(found.violations)
+    return named
+
+
+def check_batch_count(error: type[FieldsError], field: str, count: int, count_max: int) -> None:
+    """A batch of 1 to `count_max` items. Raises `error`."""
+    if not 1 <= count <= count_max:
+        raise error.of(field, f"has {count} items; 1 to {count_max} are allowed")
 
 
 def unstorable(value: str) -> str | None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from libs.relay.channel import InternalChannel
 from libs.relay.handover import Handover, activation, dispatching
-from libs.relay.ringer import Ringer
+from libs.relay.ringer import Ringer, ringing
 from libs.relay.settings import InternalSettings
 from libs.relay.sweeper import ACTIVATE, DISPATCH, Hop, Sweeper
-from libs.relay.work import until_stopped
+from libs.relay.work import sweep_until_stopped, until_stopped
 
 __all__ = [
     "ACTIVATE",
@@ -27,5 +27,7 @@ __all__ = [
     "Sweeper",
     "activation",
     "dispatching",
+    "ringing",
+    "sweep_until_stopped",
     "until_stopped",
 ]

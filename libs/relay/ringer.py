@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
+from libs.relay.channel import InternalChannel
 from libs.relay.handover import BATCH_COUNT_MAX
 from libs.relay.outage import Outage, problem_of
+from libs.relay.settings import InternalSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from uuid import UUID
+
+    from libs.relay.handover import Handover
 
 # Two, so that one batch gathers while another one is being worked on.
 CALL_COUNT_MAX = 2
@@ -92,3 +97,18 @@ class Ringer:
     def _lose(self, count: int, problem: str) -> None:
         self.lost_count += count
         self._outage.begin(problem)
+
+
+@asynccontextmanager
+async def ringing(
+    address: str, handover: Callable[[InternalChannel], Handover]
+) -> AsyncIterator[Callable[[UUID, Sequence[UUID]], None] | None]:
+    """`Ringer.ring` to the service at `address` for the block; None without an address."""
+    if not address:
+        yield None
+        return
+    async with (
+        InternalChannel(address, InternalSettings()) as channel,
+        Ringer(handover(channel)) as ringer,
+    ):
+        yield ringer.ring

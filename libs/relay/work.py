@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
 import structlog
 
+from libs.postgres.database import Database
+from libs.postgres.settings import FinderSettings, PostgresSettings
+from libs.relay.channel import InternalChannel
+from libs.relay.settings import InternalSettings
+from libs.relay.sweeper import Sweeper
+
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+
+    from libs.relay.handover import Handover
+    from libs.relay.sweeper import Hop
 
 log = structlog.get_logger(__name__)
 
@@ -25,3 +34,20 @@ async def until_stopped(work: Coroutine[None, None, None]) -> None:
     with suppress(asyncio.CancelledError):
         await task
     log.info("stopped")
+
+
+async def sweep_until_stopped(
+    hop: Hop,
+    handover: Callable[[InternalChannel], Handover],
+    address: str,
+    *,
+    application_name: str,
+) -> None:
+    """Hand over what is missing at the service that listens on `address`, until SIGTERM."""
+    async with AsyncExitStack() as stack:
+        database = await Database.open(PostgresSettings(), application_name=application_name)
+        stack.push_async_callback(database.close)
+        finder = await Database.open(FinderSettings(), application_name=application_name)
+        stack.push_async_callback(finder.close)
+        channel = await stack.enter_async_context(InternalChannel(address, InternalSettings()))
+        await until_stopped(Sweeper(database, finder, hop, handover(channel)).run())

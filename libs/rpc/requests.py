@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
 
 from libs import canonical
 
+if TYPE_CHECKING:
+    from libs.rpc.refusals import FieldsError
+
 _UUID4 = 4
-
-
-class RequestIdError(ValueError):
-    """The request_id is no UUID of version 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +40,19 @@ class Origin:
     request: RequestKey | None
 
 
-def request_key_of(request: Any) -> RequestKey | None:
+def request_key_of(error: type[FieldsError], request: Any) -> RequestKey | None:
     """The client's name for a request message with a field `request_id`, or None without one.
 
-    Raises:
-        RequestIdError: it is no UUID of version 4.
+    Raises `error` where it is no UUID of version 4.
     """
     if not request.request_id:
         return None
     try:
         request_id = UUID(request.request_id)
-    except ValueError as error:
-        raise RequestIdError from error
-    if request_id.version != _UUID4:
-        raise RequestIdError
+    except ValueError:
+        request_id = None
+    if request_id is None or request_id.version != _UUID4:
+        raise error.of("request_id", "must be a UUID of version 4")
     body = MessageToDict(request)
     del body["requestId"]
     return RequestKey(request_id, hashlib.sha256(canonical.dumps(body)).digest())

@@ -4,66 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from libs.rpc.errors import (
-    ConflictError,
-    ExistsError,
-    FieldViolation,
-    InvalidError,
-    MissingError,
-    StateError,
-)
+from libs.rpc.errors import ConflictError, ExistsError, MissingError, StateError
+from libs.rpc.refusals import ConditionRefusedError, FieldsError, RequestReuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from uuid import UUID
 
 _DOMAIN = "decision.leo"
 
 
-class FieldInvalidError(InvalidError):
+class FieldInvalidError(FieldsError):
     """Fields of the request are missing, malformed or out of range."""
 
     domain: ClassVar[str] = _DOMAIN
     reason: ClassVar[str] = "FIELD_INVALID"
 
-    def __init__(self, violations: Sequence[FieldViolation]) -> None:
-        first = violations[0]
-        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        super().__init__(
-            f"{first.field} {first.description}{more}",
-            violations,
-            metadata={"field": first.field},
-        )
 
-
-class ConditionInvalidError(InvalidError):
+class ConditionInvalidError(ConditionRefusedError):
     """The condition does not compile."""
 
     domain: ClassVar[str] = _DOMAIN
     reason: ClassVar[str] = "CONDITION_INVALID"
-
-    def __init__(self, problem: str, *, line: int, column: int, expected: str) -> None:
-        metadata = {"line": str(line), "column": str(column)}
-        if expected:
-            metadata["expected"] = expected
-        super().__init__(
-            f"rule.condition, {problem}",
-            [FieldViolation("rule.condition", problem)],
-            metadata=metadata,
-        )
+    field: ClassVar[str] = "rule.condition"
 
 
-class RequestIdReusedError(InvalidError):
+class RequestIdReusedError(RequestReuseError):
     """The request_id was used before with another body."""
 
     domain: ClassVar[str] = _DOMAIN
     reason: ClassVar[str] = "REQUEST_ID_REUSED"
-
-    def __init__(self, request_id: UUID) -> None:
-        super().__init__(
-            "request_id was used before with another body; send a new UUID4 for a new request",
-            metadata={"request_id": str(request_id)},
-        )
 
 
 class CampaignExistsError(ExistsError):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from leo.decision.v1 import decision_service_pb2 as pb
-from libs.fields import Fields, unstorable
+from libs import fields
+from libs.fields import Fields, check_batch_count, unstorable
 from libs.rpc import requests
-from libs.rpc.errors import FieldViolation
+from libs.rpc.messages import timestamp_of
 from libs.rpc.paging import PageSizeError, PageTokenError, page_of, token_of
 from libs.rpc.status import status_of
 from services.decision.domain.campaign import NewCampaign, check_campaign
@@ -31,13 +30,10 @@ from services.decision.usecases import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
-
-    from google.protobuf.message import Message
+    from datetime import datetime, timedelta
 
     from libs.rpc.errors import LeoError
     from libs.rpc.paging import Page
-    from libs.rpc.requests import RequestKey
     from services.decision.domain.campaign import Campaign, State
     from services.decision.domain.record import JourneyStep, StoredDecision
     from services.decision.domain.rule import Rule
@@ -63,13 +59,16 @@ CHANGEABLE = (
     "valid_until_time",
 )
 
+id_of = partial(fields.id_of, FieldInvalidError)
+request_key_of = partial(requests.request_key_of, FieldInvalidError)
+
 
 def campaign_of(message: pb.Campaign) -> NewCampaign:
     """The campaign that a request wants. Raises FieldInvalidError."""
     campaign = NewCampaign(name=message.name, display_name=message.display_name)
     found = Fields("campaign")
     check_campaign(found, campaign)
-    _raise(found)
+    found.raise_as(FieldInvalidError)
     return campaign
 
 
@@ -92,7 +91,7 @@ def campaign_state_of(state: pb.Campaign.State.ValueType) -> State:
         pb.Campaign.STATE_ENDED: "ended",
     }
     if state not in words:
-        raise invalid("state", "must be STATE_ACTIVE, STATE_PAUSED or STATE_ENDED")
+        raise FieldInvalidError.of("state", "must be STATE_ACTIVE, STATE_PAUSED or STATE_ENDED")
     return words[state]
 
 
@@ -107,7 +106,7 @@ def terms_of(message: pb.Rule) -> RuleTerms:
         name=message.name,
         event_type=message.event_type,
         condition=message.condition,
-        segment_id=_reference(found, "segment_id", message.segment_id, required=False),
+        segment_id=found.id("segment_id", message.segment_id),
         cooldown=_span(found, message, "cooldown"),
         priority=message.priority,
         purpose=message.purpose,
@@ -116,8 +115,10 @@ def terms_of(message: pb.Rule) -> RuleTerms:
         choices=tuple(
             Choice(
                 choice.channel,
-                _reference(found, f"choices[{index}].template_id", choice.template_id) or _NOBODY,
-                _reference(found, f"choices[{index}].account_id", choice.account_id) or _NOBODY,
+                found.id(f"choices[{index}].template_id", choice.template_id, required=True)
+                or _NOBODY,
+                found.id(f"choices[{index}].account_id", choice.account_id, required=True)
+                or _NOBODY,
             )
             for index, choice in enumerate(message.choices)
         ),
@@ -126,7 +127,7 @@ def terms_of(message: pb.Rule) -> RuleTerms:
         valid_until=_time(found, message, "valid_until_time"),
     )
     check_terms(found, terms)
-    _raise(found)
+    found.raise_as(FieldInvalidError)
     return terms
 
 
@@ -173,7 +174,7 @@ def changed_terms(current: Rule, request: pb.UpdateRuleRequest) -> RuleTerms:
     mask = FieldMask(paths=request.update_mask.paths or CHANGEABLE)
     for path in mask.paths:
         if path not in CHANGEABLE:
-            raise invalid("update_mask", f"may name {', '.join(CHANGEABLE)} only")
+            raise FieldInvalidError.of("update_mask", f"may name {', '.join(CHANGEABLE)} only")
     merged = rule_message(current)
     mask.MergeMessage(request.rule, merged, replace_message_field=True, replace_repeated_field=True)
     return terms_of(merged)
@@ -190,9 +191,11 @@ def list_page_of(request: pb.ListRulesRequest) -> tuple[Page, tuple[int, str, UU
             raise PageTokenError
         return page, (int(priority), name, UUID(rule_id))
     except PageSizeError as error:
-        raise invalid("page_size", "must not be negative") from error
+        raise FieldInvalidError.of("page_size", "must not be negative") from error
     except ValueError as error:
-        raise invalid("page_token", "must be the next_page_token of the page before") from error
+        raise FieldInvalidError.of(
+            "page_token", "must be the next_page_token of the page before"
+        ) from error
 
 
 def next_page_token(rules: Sequence[Rule]) -> str:
@@ -203,8 +206,7 @@ def next_page_token(rules: Sequence[Rule]) -> str:
 
 def event_ids_of(texts: Sequence[str]) -> list[UUID]:
     """The ids of a batch. Raises FieldInvalidError."""
-    if not 1 <= len(texts) <= BATCH_COUNT_MAX:
-        raise invalid("event_ids", f"has {len(texts)} items; 1 to {BATCH_COUNT_MAX} are allowed")
+    check_batch_count(FieldInvalidError, "event_ids", len(texts), BATCH_COUNT_MAX)
     return [id_of(f"event_ids[{index}]", text) for index, text in enumerate(texts)]
 
 
@@ -249,49 +251,10 @@ def journey_step_message(step: JourneyStep) -> pb.JourneyStep:
     )
 
 
-def request_key_of(request: Message) -> RequestKey | None:
-    """The client's name for the request, or None without one. Raises FieldInvalidError."""
-    try:
-        return requests.request_key_of(request)
-    except requests.RequestIdError as error:
-        raise invalid("request_id", "must be a UUID of version 4") from error
-
-
-def id_of(field: str, text: str) -> UUID:
-    """An id that a request names. Raises FieldInvalidError."""
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise invalid(field, "must be a UUID" if text else "is required") from error
-
-
-def invalid(field: str, description: str) -> FieldInvalidError:
-    """The error of one bad field."""
-    return FieldInvalidError([FieldViolation(field, description)])
-
-
-@lru_cache(maxsize=64)  # the decisions of a batch have one time; a message field takes a copy
-def timestamp_of(time: datetime) -> Timestamp:
-    """A time on the wire."""
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp
-
-
 def _duration_of(span: timedelta) -> Duration:
     duration = Duration()
     duration.FromTimedelta(span)
     return duration
-
-
-def _reference(found: Fields, field: str, text: str, *, required: bool = True) -> UUID | None:
-    if not text and not required:
-        return None
-    try:
-        return UUID(text)
-    except ValueError:
-        found.refuse(field, "must be a UUID" if text else "is required")
-        return None
 
 
 def _span(found: Fields, message: Any, field: str) -> timedelta | None:
@@ -306,16 +269,4 @@ def _span(found: Fields, message: Any, field: str) -> timedelta | None:
 
 
 def _time(found: Fields, message: Any, field: str) -> datetime | None:
-    if not message.HasField(field):
-        return None
-    try:
-        time: datetime = getattr(message, field).ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        found.refuse(field, "is no time between the years 1 and 9999")
-        return None
-    return time
-
-
-def _raise(found: Fields) -> None:
-    if found.violations:
-        raise FieldInvalidError(found.violations)
+    return found.timestamp(field, getattr(message, field)) if message.HasField(field) else None

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leo.decision.v1 import decision_service_pb2 as pb
 from leo.decision.v1.decision_service_pb2_grpc import DecisionServiceServicer
-from libs.auth.caller import current_caller, current_tenant
+from libs.auth.caller import current_origin, current_tenant
 from libs.rpc.call import current_call
-from libs.rpc.requests import Origin
 from services.decision import messages, usecases
 from services.decision.usecases import Activation
 
 if TYPE_CHECKING:
     from grpc.aio import ServicerContext
 
-    from libs.rpc.requests import RequestKey
     from services.decision.store import DecisionStore
     from services.decision.usecases import Activator
 
@@ -36,7 +34,7 @@ class DecisionServicer(DecisionServiceServicer):
             self._store,
             current_tenant(),
             messages.campaign_of(request.campaign),
-            _origin(messages.request_key_of(request)),
+            current_origin(messages.request_key_of(request)),
         )
         return pb.CreateCampaignResponse(campaign=messages.campaign_message(campaign))
 
@@ -48,7 +46,7 @@ class DecisionServicer(DecisionServiceServicer):
             current_tenant(),
             messages.id_of("campaign_id", request.campaign_id),
             messages.campaign_state_of(request.state),
-            _origin(),
+            current_origin(None),
         )
         return pb.SetCampaignStateResponse(campaign=messages.campaign_message(campaign))
 
@@ -60,7 +58,7 @@ class DecisionServicer(DecisionServiceServicer):
             current_tenant(),
             messages.id_of("rule.campaign_id", request.rule.campaign_id),
             messages.terms_of(request.rule),
-            _origin(messages.request_key_of(request)),
+            current_origin(messages.request_key_of(request)),
         )
         return pb.CreateRuleResponse(rule=messages.rule_message(rule))
 
@@ -73,7 +71,7 @@ class DecisionServicer(DecisionServiceServicer):
             messages.id_of("rule.rule_id", request.rule.rule_id),
             etag=request.rule.etag,
             change=lambda current: messages.changed_terms(current, request),
-            origin=_origin(),
+            origin=current_origin(None),
         )
         return pb.UpdateRuleResponse(rule=messages.rule_message(rule))
 
@@ -97,7 +95,7 @@ class DecisionServicer(DecisionServiceServicer):
     ) -> pb.ActivateEventResponse:
         event_id = messages.id_of("event_id", request.event_id)
         answer = await usecases.activate_event(
-            self._activator, current_tenant(), event_id, _origin()
+            self._activator, current_tenant(), event_id, current_origin(None)
         )
         if not isinstance(answer, Activation):
             raise answer
@@ -110,7 +108,7 @@ class DecisionServicer(DecisionServiceServicer):
     ) -> pb.BatchActivateResponse:
         event_ids = messages.event_ids_of(request.event_ids)
         answers = await usecases.batch_activate(
-            self._activator, current_tenant(), event_ids, _origin()
+            self._activator, current_tenant(), event_ids, current_origin(None)
         )
         call_id = current_call().call_id
         return pb.BatchActivateResponse(
@@ -127,7 +125,3 @@ class DecisionServicer(DecisionServiceServicer):
             self._store, current_tenant(), messages.id_of("event_id", request.event_id)
         )
         return pb.GetJourneyResponse(steps=map(messages.journey_step_message, steps))
-
-
-def _origin(request: RequestKey | None = None) -> Origin:
-    return Origin(actor=current_caller().subject, call_id=current_call().call_id, request=request)

@@ -5,52 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from libs.rpc.errors import ExistsError, InvalidError, MissingError, StateError
+from libs.rpc.refusals import FieldsError, RequestReuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from uuid import UUID
-
-    from libs.rpc.errors import FieldViolation
 
 _DOMAIN = "dispatch.leo"
 
 
-class _FieldsError(InvalidError):
-    def __init__(self, violations: Sequence[FieldViolation]) -> None:
-        first = violations[0]
-        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        super().__init__(
-            f"{first.field} {first.description}{more}",
-            violations,
-            metadata={"field": first.field},
-        )
-
-
-class FieldInvalidError(_FieldsError):
+class FieldInvalidError(FieldsError):
     """Fields of the request are missing, malformed or out of range."""
 
     domain: ClassVar[str] = _DOMAIN
     reason: ClassVar[str] = "FIELD_INVALID"
 
 
-class TemplateInvalidError(_FieldsError):
+class TemplateInvalidError(FieldsError):
     """Texts of a template hold what is not let through."""
 
     domain: ClassVar[str] = _DOMAIN
     reason: ClassVar[str] = "TEMPLATE_INVALID"
 
 
-class RequestIdReusedError(InvalidError):
+class RequestIdReusedError(RequestReuseError):
     """The request_id was used before with another body."""
 
     domain: ClassVar[str] = _DOMAIN
     reason: ClassVar[str] = "REQUEST_ID_REUSED"
-
-    def __init__(self, request_id: UUID) -> None:
-        super().__init__(
-            "request_id was used before with another body; send a new UUID4 for a new request",
-            metadata={"request_id": str(request_id)},
-        )
 
 
 class TemplateExistsError(ExistsError):

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from leo.dispatch.v1 import dispatch_service_pb2 as pb
-from libs.fields import Fields
+from libs import fields
+from libs.fields import Fields, check_batch_count
 from libs.rpc import requests
-from libs.rpc.errors import FieldViolation
+from libs.rpc.messages import timestamp_of
 from libs.rpc.paging import PageSizeError, PageTokenError, page_of
 from libs.rpc.status import status_of
 from services.dispatch.domain.account import Credentials, NewAccount, check_account
@@ -28,29 +28,28 @@ from services.dispatch.errors import FieldInvalidError
 from services.dispatch.usecases import CHANNEL_NAMES, Dispatched
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from google.protobuf.message import Message
-
-    from libs.rpc.requests import RequestKey
     from services.dispatch.domain.account import Account
     from services.dispatch.domain.delivery import Attempt, Delivery, Receipt
     from services.dispatch.domain.template import Template
     from services.dispatch.usecases import DispatchAnswer, ReadDecision
 
-_ID_HINT = "must be a UUID"
+id_of = partial(fields.id_of, FieldInvalidError)
+request_key_of = partial(requests.request_key_of, FieldInvalidError)
 
 
 def decisions_of(request: pb.BatchDispatchRequest) -> list[ReadDecision]:
     """The ids of a batch, each good or with its error. Raises FieldInvalidError."""
-    count = len(request.decision_ids)
-    if not 1 <= count <= DISPATCH_BATCH_COUNT_MAX:
-        problem = f"has {count} items; 1 to {DISPATCH_BATCH_COUNT_MAX} are allowed"
-        raise FieldInvalidError([FieldViolation("decision_ids", problem)])
-    return [
-        _uuid(text) or FieldInvalidError([FieldViolation(f"decision_ids[{index}]", _ID_HINT)])
-        for index, text in enumerate(request.decision_ids)
-    ]
+    check_batch_count(
+        FieldInvalidError, "decision_ids", len(request.decision_ids), DISPATCH_BATCH_COUNT_MAX
+    )
+    return [_decision_of(index, text) for index, text in enumerate(request.decision_ids)]
+
+
+def _decision_of(index: int, text: str) -> ReadDecision:
+    try:
+        return UUID(text)
+    except ValueError:
+        return FieldInvalidError.of(f"decision_ids[{index}]", "must be a UUID")
 
 
 def dispatch_result(decision_id: str, answer: DispatchAnswer, call_id: str) -> pb.DispatchResult:
@@ -62,14 +61,6 @@ def dispatch_result(decision_id: str, answer: DispatchAnswer, call_id: str) -> p
             duplicate=answer.duplicate,
         )
     return pb.DispatchResult(decision_id=decision_id, error=status_of(answer, call_id=call_id))
-
-
-def id_of(field: str, text: str) -> UUID:
-    """A required id. Raises FieldInvalidError."""
-    found = _uuid(text)
-    if found is None:
-        raise FieldInvalidError([FieldViolation(field, _ID_HINT if text else "is required")])
-    return found
 
 
 def list_of(request: pb.ListDeliveriesRequest) -> dict[str, Any]:
@@ -84,17 +75,14 @@ def list_of(request: pb.ListDeliveriesRequest) -> dict[str, Any]:
         found.refuse("page_size", "must not be negative")
     except (PageTokenError, ValueError):
         found.refuse("page_token", "must be next_page_token of the page before")
-    profile_id = _uuid(request.profile_id)
-    if request.profile_id and profile_id is None:
-        found.refuse("profile_id", _ID_HINT)
+    profile_id = found.id("profile_id", request.profile_id)
     state = None
     if request.state != pb.Delivery.STATE_UNSPECIFIED:
         if request.state in pb.Delivery.State.values():
             state = pb.Delivery.State.Name(request.state).removeprefix("STATE_").lower()
         else:
             found.refuse("state", "is none of Delivery.State")
-    if found.violations:
-        raise FieldInvalidError(found.violations)
+    found.raise_as(FieldInvalidError)
     return {"state": state, "profile_id": profile_id, "before": before, "size": size}
 
 
@@ -113,10 +101,10 @@ def delivery_message(delivery: Delivery) -> pb.Delivery:
         attempt_count=delivery.attempt_count,
         reached=delivery.reached,
         provider_message_id=delivery.provider_message_id,
-        not_before_time=_timestamp_of(delivery.not_before),
-        expire_time=_timestamp_of(delivery.expires_at),
-        create_time=_timestamp_of(delivery.created_at),
-        update_time=_timestamp_of(delivery.updated_at),
+        not_before_time=timestamp_of(delivery.not_before) if delivery.not_before else None,
+        expire_time=timestamp_of(delivery.expires_at),
+        create_time=timestamp_of(delivery.created_at),
+        update_time=timestamp_of(delivery.updated_at),
     )
 
 
@@ -128,7 +116,7 @@ def attempt_message(attempt: Attempt) -> pb.Attempt:
         kind=attempt.kind or "",
         provider_class=attempt.provider_class,
         provider_code=attempt.provider_code,
-        create_time=_timestamp_of(attempt.created_at),
+        create_time=timestamp_of(attempt.created_at),
     )
 
 
@@ -136,8 +124,8 @@ def receipt_message(receipt: Receipt) -> pb.Receipt:
     """A receipt as stored."""
     return pb.Receipt(
         kind=receipt.kind,
-        occur_time=_timestamp_of(receipt.occurred_at),
-        create_time=_timestamp_of(receipt.received_at),
+        occur_time=timestamp_of(receipt.occurred_at),
+        create_time=timestamp_of(receipt.received_at),
     )
 
 
@@ -151,8 +139,7 @@ def template_of(message: pb.Template) -> NewTemplate:
     )
     found = Fields("template")
     check_new_template(found, template, channels=CHANNEL_NAMES)
-    if found.violations:
-        raise FieldInvalidError(found.violations)
+    found.raise_as(FieldInvalidError)
     return template
 
 
@@ -165,24 +152,19 @@ def template_message(template: Template) -> pb.Template:
         channel=template.channel,
         provider_template_id=template.provider_template_id,
         data=template.data,
-        update_time=_timestamp_of(template.updated_at),
+        update_time=timestamp_of(template.updated_at),
     )
 
 
 def render_of(request: pb.RenderTemplateRequest) -> dict[str, Any]:
     """What is to be rendered, as the use case takes it. Raises FieldInvalidError."""
     found = Fields()
-    template_id = _uuid(request.template_id)
-    if template_id is None:
-        found.refuse("template_id", _ID_HINT if request.template_id else "is required")
+    template_id = found.id("template_id", request.template_id, required=True)
     found.text(
         "profile_ext_id", request.profile_ext_id, length_max=EXT_ID_LENGTH_MAX, required=True
     )
-    event_id = _uuid(request.event_id)
-    if request.event_id and event_id is None:
-        found.refuse("event_id", _ID_HINT)
-    if found.violations:
-        raise FieldInvalidError(found.violations)
+    event_id = found.id("event_id", request.event_id)
+    found.raise_as(FieldInvalidError)
     return {
         "template_id": template_id,
         "profile_ext_id": request.profile_ext_id,
@@ -202,8 +184,7 @@ def account_of(message: pb.ChannelAccount) -> NewAccount:
     )
     found = Fields("account")
     check_account(found, account, channels=CHANNEL_NAMES)
-    if found.violations:
-        raise FieldInvalidError(found.violations)
+    found.raise_as(FieldInvalidError)
     return account
 
 
@@ -216,16 +197,14 @@ def account_message(account: Account) -> pb.ChannelAccount:
         settings=account.settings,
         credentials_set=account.sealed.names if account.sealed else (),
         concurrent_send_count_max=account.concurrent_send_count_max,
-        update_time=_timestamp_of(account.updated_at),
+        update_time=timestamp_of(account.updated_at),
     )
 
 
 def receipt_of(request: pb.RecordReceiptRequest) -> dict[str, Any]:
     """A provider's request, as the use case takes it. Raises FieldInvalidError."""
     found = Fields()
-    account_id = _uuid(request.account_id)
-    if account_id is None:
-        found.refuse("account_id", _ID_HINT if request.account_id else "is required")
+    account_id = found.id("account_id", request.account_id, required=True)
     if not request.body:
         found.refuse("body", "is required")
     if len(request.body) > RECEIPT_BYTES_MAX:
@@ -238,34 +217,9 @@ def receipt_of(request: pb.RecordReceiptRequest) -> dict[str, Any]:
             f"headers[{index}].name", header.name, length_max=HEADER_LENGTH_MAX, required=True
         )
         found.text(f"headers[{index}].value", header.value, length_max=HEADER_LENGTH_MAX)
-    if found.violations:
-        raise FieldInvalidError(found.violations)
+    found.raise_as(FieldInvalidError)
     return {
         "account_id": account_id,
         "body": request.body,
         "headers": {header.name.lower(): header.value for header in request.headers},
     }
-
-
-def request_key_of(request: Message) -> RequestKey | None:
-    """The client's name for the request, or None without one. Raises FieldInvalidError."""
-    try:
-        return requests.request_key_of(request)
-    except requests.RequestIdError as error:
-        violation = FieldViolation("request_id", "must be a UUID of version 4")
-        raise FieldInvalidError([violation]) from error
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _timestamp_of(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp

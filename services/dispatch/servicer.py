@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leo.dispatch.v1 import dispatch_service_pb2 as pb
 from leo.dispatch.v1.dispatch_service_pb2_grpc import DispatchServiceServicer
-from libs.auth.caller import current_caller, current_tenant
+from libs.auth.caller import current_origin, current_tenant
 from libs.rpc.call import current_call
 from libs.rpc.paging import token_of
-from libs.rpc.requests import Origin
 from services.dispatch import messages, usecases
 
 if TYPE_CHECKING:
     from grpc.aio import ServicerContext
 
-    from libs.rpc.requests import RequestKey
     from services.dispatch.doorbell import Doorbell
     from services.dispatch.envelope import KeyRing
     from services.dispatch.store import DispatchStore
@@ -75,7 +73,7 @@ class DispatchServicer(DispatchServiceServicer):
             self._store,
             current_tenant(),
             messages.template_of(request.template),
-            _origin(messages.request_key_of(request)),
+            current_origin(messages.request_key_of(request)),
         )
         return pb.CreateTemplateResponse(template=messages.template_message(template))
 
@@ -95,7 +93,7 @@ class DispatchServicer(DispatchServiceServicer):
             self._key_ring,
             current_tenant(),
             messages.account_of(request.account),
-            _origin(None),
+            current_origin(None),
         )
         return pb.SetChannelAccountResponse(account=messages.account_message(account))
 
@@ -106,7 +104,3 @@ class DispatchServicer(DispatchServiceServicer):
             self._store, self._key_ring, current_tenant(), **messages.receipt_of(request)
         )
         return pb.RecordReceiptResponse(duplicate=duplicate)
-
-
-def _origin(request: RequestKey | None) -> Origin:
-    return Origin(actor=current_caller().subject, call_id=current_call().call_id, request=request)

@@ -6,34 +6,18 @@ import sys
 from contextlib import AsyncExitStack
 from functools import partial
 
-import uvloop
-
 from leo.ingest.v1 import ingest_service_pb2
 from leo.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
-from libs.auth.interceptor import AuthInterceptor
-from libs.auth.settings import AuthSettings
-from libs.auth.verifier import TokenVerifier
 from libs.postgres.database import Database
-from libs.postgres.settings import FinderSettings, PostgresSettings
-from libs.relay import (
-    ACTIVATE,
-    InternalChannel,
-    InternalSettings,
-    Ringer,
-    Sweeper,
-    activation,
-    until_stopped,
-)
+from libs.postgres.settings import PostgresSettings
+from libs.process import run_command, serve_until_stopped
+from libs.relay import ACTIVATE, activation, ringing, sweep_until_stopped
 from libs.rpc.errors import StartError
-from libs.rpc.server import Registration, build_server, run
-from libs.rpc.settings import ServerSettings
-from libs.telemetry import configure_logging
+from libs.rpc.server import Registration
 from services.ingest.batcher import EventBatcher
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.store import IngestStore
-
-USAGE = "usage: python -m services.ingest serve | work"
 
 
 async def serve() -> None:
@@ -43,66 +27,20 @@ async def serve() -> None:
     async with AsyncExitStack() as stack:
         database = await Database.open(PostgresSettings(), application_name="leo-ingest")
         stack.push_async_callback(database.close)
-        ring = None
-        if settings.decision_address:
-            channel = InternalChannel(settings.decision_address, InternalSettings())
-            await stack.enter_async_context(channel)
-            ring = (await stack.enter_async_context(Ringer(activation(channel)))).ring
+        ring = await stack.enter_async_context(ringing(settings.decision_address, activation))
         store = IngestStore(database, ring)
-        verifier = await stack.enter_async_context(TokenVerifier(AuthSettings()))
-        server = build_server(
-            [
-                Registration(
-                    descriptor,
-                    partial(
-                        add_IngestServiceServicer_to_server,
-                        IngestServicer(store, EventBatcher(store)),
-                    ),
-                )
-            ],
-            interceptors=[AuthInterceptor(verifier, [descriptor])],
-            settings=ServerSettings(),
-        )
-
-        async def ready() -> None:
-            await database.ping()
-            await verifier.ready()
-
-        await run(server, settings.address, ready=ready)
+        servicer = IngestServicer(store, EventBatcher(store))
+        add = partial(add_IngestServiceServicer_to_server, servicer)
+        await serve_until_stopped(Registration(descriptor, add), database, settings.address)
 
 
 async def work() -> None:
     """Hand events to decision that nobody handed over, until SIGTERM."""
-    settings = IngestSettings()
-    if not settings.decision_address:
+    address = IngestSettings().decision_address
+    if not address:
         raise StartError("LEO_INGEST_DECISION_ADDRESS is empty: say where decision listens")
-    async with AsyncExitStack() as stack:
-        database = await Database.open(PostgresSettings(), application_name="leo-ingest-work")
-        stack.push_async_callback(database.close)
-        finder = await Database.open(FinderSettings(), application_name="leo-ingest-work")
-        stack.push_async_callback(finder.close)
-        channel = InternalChannel(settings.decision_address, InternalSettings())
-        await stack.enter_async_context(channel)
-        await until_stopped(Sweeper(database, finder, ACTIVATE, activation(channel)).run())
-
-
-COMMANDS = {"serve": serve, "work": work}
-
-
-def main() -> int:
-    """Run the command of the command line; the exit status."""
-    command = COMMANDS.get(" ".join(sys.argv[1:]))
-    if command is None:
-        print(USAGE, file=sys.stderr)  # noqa: T201
-        return 2
-    configure_logging("ingest" if command is serve else "ingest-work")
-    try:
-        uvloop.run(command())
-    except StartError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    await sweep_until_stopped(ACTIVATE, activation, address, application_name="leo-ingest-work")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("ingest", {"serve": serve, "work": work}))

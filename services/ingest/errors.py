@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from libs.rpc.errors import ExistsError, InvalidError, MissingError, StateError
+from libs.rpc.refusals import FieldsError, RequestReuseError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from uuid import UUID
 
     from libs.rpc.errors import FieldViolation
@@ -15,20 +15,11 @@ if TYPE_CHECKING:
 _DOMAIN = "ingest.leo"
 
 
-class FieldInvalidError(InvalidError):
+class FieldInvalidError(FieldsError):
     """Fields of the request are missing, malformed or out of range."""
 
     domain: ClassVar[str] = _DOMAIN
     reason: ClassVar[str] = "FIELD_INVALID"
-
-    def __init__(self, violations: Sequence[FieldViolation]) -> None:
-        first = violations[0]
-        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        super().__init__(
-            f"{first.field} {first.description}{more}",
-            violations,
-            metadata={"field": first.field},
-        )
 
 
 class DocumentInvalidError(InvalidError):
@@ -45,17 +36,11 @@ class DocumentInvalidError(InvalidError):
         )
 
 
-class RequestIdReusedError(InvalidError):
+class RequestIdReusedError(RequestReuseError):
     """The request_id was used before with another body."""
 
     domain: ClassVar[str] = _DOMAIN
     reason: ClassVar[str] = "REQUEST_ID_REUSED"
-
-    def __init__(self, request_id: UUID) -> None:
-        super().__init__(
-            "request_id was used before with another body; send a new UUID4 for a new request",
-            metadata={"request_id": str(request_id)},
-        )
 
 
 class EventConflictError(ExistsError):

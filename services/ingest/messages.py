@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from functools import lru_cache
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 from leo.ingest.v1 import ingest_service_pb2 as pb
 from libs.fields import NUMBER_MAGNITUDE_MAX, Fields
 from libs.rpc import requests
-from libs.rpc.errors import FieldViolation
+from libs.rpc.messages import timestamp_of
 from libs.rpc.status import status_of
 from services.ingest.domain.consent import Consent, Statement, check_statement
 from services.ingest.domain.event import read_event
@@ -33,12 +31,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from google.protobuf.message import Message
     from google.protobuf.struct_pb2 import Struct, Value
 
-    from libs.rpc.requests import RequestKey
+    from libs.rpc.errors import FieldViolation
     from services.ingest.domain.profile import CurrentProfile
     from services.ingest.usecases import EventAnswer, ProfileAnswer, ReadEvent
+
+
+request_key_of = partial(requests.request_key_of, FieldInvalidError)
 
 
 def event_of(message: pb.Event, tenant_id: UUID, place: str, now: datetime) -> ReadEvent:
@@ -46,7 +46,7 @@ def event_of(message: pb.Event, tenant_id: UUID, place: str, now: datetime) -> R
     fields = Fields(place)
     occurred_at = None
     if message.HasField("event_time"):
-        occurred_at = _datetime_of(fields, "event_time", message.event_time)
+        occurred_at = fields.timestamp("event_time", message.event_time)
     event = None
     if not fields.violations:
         event = read_event(
@@ -74,7 +74,7 @@ def event_result(answer: EventAnswer, call_id: str) -> pb.EventResult:
                 else pb.EventResult.OUTCOME_ACCEPTED
             ),
             event_id=str(answer.event_id),
-            create_time=_timestamp_of(answer.received_at),
+            create_time=timestamp_of(answer.received_at),
         )
     return pb.EventResult(
         outcome=pb.EventResult.OUTCOME_REFUSED,
@@ -88,7 +88,7 @@ def profile_of(message: pb.Profile, place: str, now: datetime) -> Profile | Fiel
     found = Fields(place)
     source_updated_at = None
     if message.HasField("source_update_time"):
-        source_updated_at = _datetime_of(found, "source_update_time", message.source_update_time)
+        source_updated_at = found.timestamp("source_update_time", message.source_update_time)
     birth_date = None
     if message.HasField("birth_date"):
         day = message.birth_date
@@ -182,10 +182,10 @@ def profile_message(current: CurrentProfile) -> pb.Profile:
             for channel, agreed in profile.consent_hints.items()
         ],
         source_update_time=(
-            _timestamp_of(profile.source_updated_at) if profile.source_updated_at else None
+            timestamp_of(profile.source_updated_at) if profile.source_updated_at else None
         ),
         source_revision=profile.source_revision,
-        update_time=_timestamp_of(current.updated_at),
+        update_time=timestamp_of(current.updated_at),
     )
     if profile.birth_date is not None:
         day = profile.birth_date
@@ -201,7 +201,7 @@ def statement_of(request: pb.SetConsentRequest, now: datetime) -> Statement:
     message = request.consent
     consented_at = None
     if message.HasField("consent_time"):
-        consented_at = _datetime_of(found, "consent.consent_time", message.consent_time)
+        consented_at = found.timestamp("consent.consent_time", message.consent_time)
     if message.state not in (pb.Consent.STATE_GRANTED, pb.Consent.STATE_WITHDRAWN):
         found.refuse("consent.state", "must be STATE_GRANTED or STATE_WITHDRAWN")
     statement = Statement(
@@ -212,8 +212,7 @@ def statement_of(request: pb.SetConsentRequest, now: datetime) -> Statement:
         consented_at=consented_at,
     )
     check_statement(found, request.ext_id, statement, now=now)
-    if found.violations:
-        raise FieldInvalidError(found.violations)
+    found.raise_as(FieldInvalidError)
     return statement
 
 
@@ -224,9 +223,9 @@ def consent_message(consent: Consent) -> pb.Consent:
         purpose=consent.purpose,
         state=pb.Consent.State.Value(f"STATE_{consent.state.upper()}"),
         evidence=consent.evidence,
-        consent_time=_timestamp_of(consent.consented_at),
+        consent_time=timestamp_of(consent.consented_at),
         version=consent.version,
-        create_time=_timestamp_of(consent.recorded_at),
+        create_time=timestamp_of(consent.recorded_at),
     )
 
 
@@ -239,8 +238,7 @@ def tenant_of(message: pb.Tenant) -> NewTenant:
     )
     found = Fields("tenant")
     check_tenant(found, tenant)
-    if found.violations:
-        raise FieldInvalidError(found.violations)
+    found.raise_as(FieldInvalidError)
     return tenant
 
 
@@ -252,17 +250,8 @@ def tenant_message(tenant: Tenant) -> pb.Tenant:
         display_name=tenant.display_name,
         time_zone=tenant.time_zone,
         state=pb.Tenant.State.Value(f"STATE_{tenant.state.upper()}"),
-        create_time=_timestamp_of(tenant.created_at),
+        create_time=timestamp_of(tenant.created_at),
     )
-
-
-def request_key_of(request: Message) -> RequestKey | None:
-    """The client's name for the request, or None without one. Raises FieldInvalidError."""
-    try:
-        return requests.request_key_of(request)
-    except requests.RequestIdError as error:
-        violation = FieldViolation("request_id", "must be a UUID of version 4")
-        raise FieldInvalidError([violation]) from error
 
 
 def plain_of(struct: Struct) -> dict[str, Any]:
@@ -288,21 +277,6 @@ def _plain(value: Value) -> Any:
     if kind is None or kind == "null_value":
         return None
     return getattr(value, kind)
-
-
-@lru_cache(maxsize=64)  # the events of a batch have one time; a message field takes a copy
-def _timestamp_of(time: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp
-
-
-def _datetime_of(fields: Fields, name: str, timestamp: Timestamp) -> datetime | None:
-    try:
-        return timestamp.ToDatetime(tzinfo=UTC)
-    except ValueError:
-        fields.refuse(name, "is no time between the years 1 and 9999")
-        return None
 
 
 def _word(enum: Any, value: int, default: Any) -> Any:

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leo.ingest.v1 import ingest_service_pb2 as pb
 from leo.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
-from libs.auth.caller import current_caller, current_tenant
-from libs.fields import Fields
+from libs.auth.caller import current_origin, current_tenant
+from libs.fields import Fields, check_batch_count
 from libs.rpc.call import current_call
-from libs.rpc.errors import FieldViolation
-from libs.rpc.requests import Origin
 from services.ingest import messages, usecases
 from services.ingest.domain.limits import (
     EVENT_BATCH_COUNT_MAX,
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
     from grpc.aio import ServicerContext
 
-    from libs.rpc.errors import LeoError
+    from libs.rpc.errors import FieldViolation, LeoError
     from services.ingest.batcher import EventBatcher
     from services.ingest.store import IngestStore
     from services.ingest.usecases import ReadEvent
@@ -87,7 +85,9 @@ class IngestServicer(IngestServiceServicer):
     async def BatchUpsertProfiles(
         self, request: pb.BatchUpsertProfilesRequest, context: Context
     ) -> pb.BatchUpsertProfilesResponse:
-        _check_count("profiles", len(request.profiles), PROFILE_BATCH_COUNT_MAX)
+        check_batch_count(
+            FieldInvalidError, "profiles", len(request.profiles), PROFILE_BATCH_COUNT_MAX
+        )
         now = datetime.now(UTC)
         read = [
             _read_profile(profile, f"profiles[{index}]", now)
@@ -114,8 +114,7 @@ class IngestServicer(IngestServiceServicer):
     ) -> pb.GetProfileResponse:
         found = Fields()
         found.text("ext_id", request.ext_id, length_max=EXT_ID_LENGTH_MAX, required=True)
-        if found.violations:
-            raise FieldInvalidError(found.violations)
+        found.raise_as(FieldInvalidError)
         profile, consents = await usecases.get_profile(
             self._store, current_tenant(), request.ext_id
         )
@@ -132,7 +131,7 @@ class IngestServicer(IngestServiceServicer):
             current_tenant(),
             request.ext_id,
             messages.statement_of(request, datetime.now(UTC)),
-            _origin(request),
+            current_origin(messages.request_key_of(request)),
         )
         return pb.SetConsentResponse(consent=messages.consent_message(consent))
 
@@ -140,13 +139,15 @@ class IngestServicer(IngestServiceServicer):
         self, request: pb.CreateTenantRequest, context: Context
     ) -> pb.CreateTenantResponse:
         tenant = await usecases.create_tenant(
-            self._store, messages.tenant_of(request.tenant), _origin(request)
+            self._store,
+            messages.tenant_of(request.tenant),
+            current_origin(messages.request_key_of(request)),
         )
         return pb.CreateTenantResponse(tenant=messages.tenant_message(tenant))
 
 
 def _read_events(events: Sequence[pb.Event], tenant_id: UUID) -> list[ReadEvent]:
-    _check_count("events", len(events), EVENT_BATCH_COUNT_MAX)
+    check_batch_count(FieldInvalidError, "events", len(events), EVENT_BATCH_COUNT_MAX)
     now = datetime.now(UTC)
     return [
         messages.event_of(event, tenant_id, f"events[{index}]", now)
@@ -164,19 +165,4 @@ def _read_profile(
     if kind == "document":
         document = message.document
         return read_document(document.source, document.json, f"{place}.document", now)
-    return FieldInvalidError([FieldViolation(place, "needs a profile or a document")]), []
-
-
-def _check_count(field: str, count: int, count_max: int) -> None:
-    if not 1 <= count <= count_max:
-        raise FieldInvalidError(
-            [FieldViolation(field, f"has {count} items; 1 to {count_max} are allowed")]
-        )
-
-
-def _origin(request: pb.SetConsentRequest | pb.CreateTenantRequest) -> Origin:
-    return Origin(
-        actor=current_caller().subject,
-        call_id=current_call().call_id,
-        request=messages.request_key_of(request),
-    )
+    return FieldInvalidError.of(place, "needs a profile or a document"), []

@@ -39,7 +39,7 @@ class SegmentServicer(SegmentServiceServicer):
         self, request: pb.GetSegmentRequest, context: Context
     ) -> pb.GetSegmentResponse:
         segment = await usecases.get_segment(
-            self._store, current_tenant(), messages.segment_id_of(request.segment_id)
+            self._store, current_tenant(), messages.id_of("segment_id", request.segment_id)
         )
         return pb.GetSegmentResponse(segment=messages.segment_message(segment))
 
