@@ -1,0 +1,204 @@
+"""Deciding about events: what is read, and the decisions that are written."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from libs import audit
+from services.decision.domain.deciding import Event, Person
+from services.decision.domain.record import StoredDecision, decision_row, leaf_of, new_salt
+from services.decision.store.statements import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from libs.postgres.database import Connection, Database
+    from libs.rpc.requests import Origin
+    from services.decision.domain.deciding import RuleSet, Verdict
+    from services.decision.store.rule_sets import RuleSets
+
+
+class DecidedElsewhereError(Exception):
+    """Somebody else decided one of the events at the same time; nothing was written."""
+
+
+class Events:
+    """Events, the people they are about, and what was decided."""
+
+    _database: Database
+    _rule_sets: RuleSets
+
+    async def decide_events(
+        self,
+        tenant_id: UUID,
+        event_ids: Sequence[UUID],
+        decide: Callable[[Event, Person | None, RuleSet, datetime], list[Verdict] | None],
+        origin: Origin,
+    ) -> tuple[dict[UUID, list[StoredDecision]], set[UUID], list[UUID]]:
+        """Decide events in one transaction.
+
+        Args:
+            tenant_id, event_ids: which events.
+            decide: gives the verdicts about one event, or None to leave it undecided.
+            origin: who asks.
+
+        Returns:
+            The decisions by event; the events that had been decided before; and the ids of the
+            decisions that act now.
+
+        Raises:
+            DecidedElsewhereError: do it again.
+        """
+        async with self._database.tenant(tenant_id) as connection:
+            decisions = await _stored(connection, tenant_id, event_ids)
+            before = set(decisions)
+            events = await _events(
+                connection,
+                tenant_id,
+                [event_id for event_id in event_ids if event_id not in before],
+            )
+            if not events:
+                return decisions, before, []
+            moment = await self._rule_sets.moment(connection, tenant_id)
+            people = await _people(connection, tenant_id, events, moment.rules)
+            rows = []
+            for event in events:
+                person = people.get(event.profile_ext_id)
+                verdicts = decide(event, person, moment.rules, moment.now) or ()
+                if person is not None:
+                    person.note(verdicts, moment.now)
+                rows += [
+                    decision_row(
+                        event.event_id,
+                        ordinal,
+                        verdict,
+                        person=person,
+                        rule_set_version=moment.rules.version,
+                        now=moment.now,
+                    )
+                    for ordinal, verdict in enumerate(verdicts)
+                ]
+            # Everybody inserts in the order of the ids, so that two batches cannot deadlock.
+            rows.sort(key=lambda row: (row["trigger_id"].int, row["ordinal"]))
+            if rows:
+                await _insert(connection, tenant_id, rows, origin)
+        for row in rows:
+            decisions.setdefault(row["trigger_id"], []).append(_decision(row))
+        acting = [row["decision_id"] for row in rows if row["outcome"] == "acted"]
+        return decisions, before, acting
+
+
+async def _stored(
+    connection: Connection, tenant_id: UUID, event_ids: Sequence[UUID]
+) -> dict[UUID, list[StoredDecision]]:
+    found: dict[UUID, list[StoredDecision]] = {}
+    async for row in QUERIES.select_decisions(connection, tenant_id=tenant_id, event_ids=event_ids):
+        found.setdefault(row["trigger_id"], []).append(_decision(row))
+    return found
+
+
+async def _events(
+    connection: Connection, tenant_id: UUID, event_ids: Sequence[UUID]
+) -> list[Event]:
+    """The events in the order in which they happened: the first one begins a cooldown."""
+    if not event_ids:
+        return []
+    found = [
+        Event(**(dict(row) | {"properties": orjson.loads(row["properties"])}))
+        async for row in QUERIES.select_events(connection, tenant_id=tenant_id, event_ids=event_ids)
+    ]
+    return sorted(found, key=lambda event: (event.occurred_at, event.event_id.int))
+
+
+async def _people(
+    connection: Connection, tenant_id: UUID, events: Sequence[Event], rules: RuleSet
+) -> dict[str, Person]:
+    """The people of the events by ext_id, locked and with their cooldowns where a rule has one."""
+    ext_ids = sorted({event.profile_ext_id for event in events})
+    rows = [
+        row async for row in QUERIES.select_people(connection, tenant_id=tenant_id, ext_ids=ext_ids)
+    ]
+    consents: dict[UUID, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
+    profile_ids = [row["profile_id"] for row in rows]
+    async for row in QUERIES.select_consents(
+        connection, tenant_id=tenant_id, profile_ids=profile_ids
+    ):
+        consents[row["profile_id"]][row["channel"]][row["purpose"]] = row["state"]
+    people = {
+        row["ext_id"]: Person(
+            profile_id=row["profile_id"],
+            profile_no=row["profile_no"],
+            version=row["version"],
+            row=dict(row) | {"attributes": orjson.loads(row["attributes"])},
+            consents=consents.get(row["profile_id"], {}),
+        )
+        for row in rows
+    }
+    event_types = {event.event_type for event in events}
+    cooling = [
+        rule.rule_id
+        for rule in rules.rules
+        if rule.terms.cooldown is not None and rule.terms.event_type in event_types
+    ]
+    if cooling and people:
+        by_id = {person.profile_id: person for person in people.values()}
+        numbers = sorted(person.profile_no for person in people.values())
+        async for _ in QUERIES.lock_people(connection, tenant_id=tenant_id, profile_nos=numbers):
+            pass
+        # A statement of its own: it sees what was committed while this waited for the locks.
+        async for row in QUERIES.select_last_acted(
+            connection, tenant_id=tenant_id, rule_ids=cooling, profile_ids=profile_ids
+        ):
+            by_id[row["profile_id"]].last_acted[row["rule_id"]] = row["acted_at"]
+    return people
+
+
+async def _insert(
+    connection: Connection, tenant_id: UUID, rows: list[dict[str, Any]], origin: Origin
+) -> None:
+    salts = [new_salt() for _ in rows]
+    entry_id = await audit.append(
+        connection,
+        kind="decided",
+        actor=origin.actor,
+        call_id=origin.call_id,
+        recorded_table="decision",
+        leaves=[leaf_of(tenant_id, row, salt) for row, salt in zip(rows, salts, strict=True)],
+        details={},
+    )
+    inserted = await QUERIES.insert_decisions(
+        connection,
+        tenant_id=tenant_id,
+        audit_entry_id=entry_id,
+        decisions=orjson.dumps(
+            [
+                row | {"leaf_no": leaf_no, "salt": f"\\x{salt.hex()}"}
+                for leaf_no, (row, salt) in enumerate(zip(rows, salts, strict=True))
+            ],
+            # The driver's UUIDs are of a class of its own, which orjson does not know.
+            default=str,
+        ).decode(),
+    )
+    if inserted != len(rows):
+        raise DecidedElsewhereError
+
+
+def _decision(row: Mapping[str, Any]) -> StoredDecision:
+    return StoredDecision(
+        decision_id=row["decision_id"],
+        event_id=row["trigger_id"],
+        ordinal=row["ordinal"],
+        outcome=row["outcome"],
+        reason=row["reason"],
+        rule_id=row["rule_id"],
+        rule_version=row["rule_version"],
+        profile_id=row["profile_id"],
+        profile_version=row["profile_version"],
+        not_before=row["not_before"],
+        decided_at=row["decided_at"],
+    )
