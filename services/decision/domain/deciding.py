@@ -13,9 +13,10 @@ from libs.conditions import compile_condition
 from services.decision.domain.rule import condition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
+    from libs.conditions import Condition, Problem
     from services.decision.domain.rule import QuietHours, Rule
 
 Outcome = Literal[
@@ -162,19 +163,26 @@ def decide(event: Event, person: Person | None, rules: RuleSet, now: datetime) -
         "now": now,
     }
     case = _Case(event, person, rules, now, values, basis)
-    return [_ask(rule, case) for rule in _triggered(case) if _is_met(rule, case)] or [
-        _no_rule(case)
-    ]
+    verdicts: list[Verdict] = []
+    unmet: list[tuple[Condition, Sequence[Problem]]] = []
+    for rule in _triggered(case):
+        condition = compile_condition(condition_of(rule.terms), "rule")
+        # A condition that ends unknown is not met.
+        answer = condition.evaluate(values)
+        if answer.met:
+            verdicts.append(_ask(rule, condition, case))
+        else:
+            unmet.append((condition, answer.problems))
+    return verdicts or [_no_rule(case, unmet)]
 
 
-def _no_rule(case: _Case) -> Verdict:
+def _no_rule(case: _Case, unmet: Iterable[tuple[Condition, Sequence[Problem]]]) -> Verdict:
     """That no rule is met, with everything that their conditions read, and what was missing."""
     read: dict[str, Any] = {}
     problems: dict[str, None] = {}
-    for rule in _triggered(case):
-        condition = compile_condition(condition_of(rule.terms), "rule")
+    for condition, missing in unmet:
         _merge(read, condition.inputs(case.values))
-        problems |= dict.fromkeys(map(str, condition.evaluate(case.values).problems))
+        problems |= dict.fromkeys(map(str, missing))
     event_type = case.event.event_type
     asked = sum(rule.terms.event_type == event_type for rule in case.rules.rules)
     reason = f'no active rule is about events of type "{event_type}"'
@@ -221,17 +229,12 @@ def _triggered(case: _Case) -> Iterator[Rule]:
         yield rule
 
 
-def _is_met(rule: Rule, case: _Case) -> bool:
-    # A condition that ends unknown is not met.
-    return compile_condition(condition_of(rule.terms), "rule").evaluate(case.values).met
-
-
-def _ask(rule: Rule, case: _Case) -> Verdict:
+def _ask(rule: Rule, condition: Condition, case: _Case) -> Verdict:
     """The verdict of a rule whose condition is met: the first check that fails, or to act."""
     terms, person, now = rule.terms, case.person, case.now
     segment = case.rules.segments[terms.segment_id] if terms.segment_id else None
     inputs = case.basis | {
-        "condition": compile_condition(condition_of(terms), "rule").inputs(case.values),
+        "condition": condition.inputs(case.values),
         "purpose": terms.purpose,
     }
 
@@ -241,11 +244,11 @@ def _ask(rule: Rule, case: _Case) -> Verdict:
         )
 
     if segment is not None:
-        condition = compile_condition(segment.condition, "segment")
-        inputs["segment"] = condition.inputs(case.values)
-        membership = condition.evaluate(case.values)
-        if not membership.met:
-            unknown = _unknown(membership.problems)
+        membership = compile_condition(segment.condition, "segment")
+        inputs["segment"] = membership.inputs(case.values)
+        answer = membership.evaluate(case.values)
+        if not answer.met:
+            unknown = _unknown(answer.problems)
             return verdict("not_in_segment", f"the person is not in the rule's segment{unknown}")
     if case.event.occurred_at + terms.time_to_live <= now:
         return verdict("expired", f"the event is older than the {terms.time_to_live} it is worth")

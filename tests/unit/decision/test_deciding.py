@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from libs.conditions import Condition, Outcome
 from services.decision.domain.deciding import Verdict, decide, hold_out_bucket
 from services.decision.domain.rule import QuietHours
 from tests.unit.decision.worlds import (
@@ -155,6 +156,24 @@ def test_no_rule_keeps_what_all_conditions_read_and_names_what_was_missing() -> 
         "event": {"properties": {"amount": 700_000}},
         "profile": {"city": "Huế", "lifetime_value_vnd": 5_000_000},
     }
+
+
+@pytest.mark.parametrize("amount", [700_000, 0])
+def test_each_condition_is_evaluated_once_whether_it_is_met_or_not(
+    monkeypatch: pytest.MonkeyPatch, amount: int
+) -> None:
+    evaluated: list[str] = []
+    evaluate = Condition.evaluate
+
+    def counting(condition: Condition, values: Any) -> Outcome:
+        evaluated.append(condition.text)
+        return evaluate(condition, values)
+
+    monkeypatch.setattr(Condition, "evaluate", counting)
+    conditions = [f"event.properties.amount > {number}" for number in range(5)]
+    asked = [rule(100 + place, condition=text) for place, text in enumerate(conditions)]
+    decide(event(properties={"amount": amount}), person(), rules(*asked), NOW)
+    assert evaluated == conditions
 
 
 def test_each_met_rule_gives_a_verdict_in_the_order_of_the_rules() -> None:
