@@ -24,6 +24,7 @@ from services.decision.domain.rule import (
     QuietHours,
     RuleTerms,
     check_terms,
+    condition_problem,
 )
 from services.decision.errors import FieldInvalidError
 from services.decision.usecases import Activation
@@ -156,6 +157,7 @@ def rule_message(rule: Rule) -> pb.Rule:
         ],
         time_to_live=_duration_of(terms.time_to_live),
         update_time=timestamp_of(rule.updated_at),
+        condition_problem=condition_problem(terms),
     )
     if terms.cooldown is not None:
         message.cooldown.CopyFrom(_duration_of(terms.cooldown))

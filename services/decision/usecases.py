@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from libs.rpc.paging import Page
     from libs.rpc.requests import Origin
     from services.decision.domain.campaign import Campaign, NewCampaign, State
-    from services.decision.domain.deciding import Event, Person, RuleSet
+    from services.decision.domain.deciding import Event, Person
     from services.decision.domain.record import JourneyStep, StoredDecision
     from services.decision.domain.rule import Rule, RuleTerms
+    from services.decision.domain.rule_set import RuleSet
     from services.decision.store import DecisionStore
 
 # An event that fails so often in a process gets a decision that says so, and blocks nothing.

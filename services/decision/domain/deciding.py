@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from libs.addressing import recipient_refs
-from libs.conditions import compile_condition
-from services.decision.domain.rule import condition_of
+from services.decision.domain.rule_set import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from libs.conditions import Condition, Problem
     from services.decision.domain.rule import QuietHours, Rule
+    from services.decision.domain.rule_set import AskedRule, RuleSet, Segment
 
 Outcome = Literal[
     "acted",
@@ -75,32 +75,6 @@ class Person:
                 self.last_acted[verdict.rule.rule_id] = now
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A segment's condition in one version."""
-
-    segment_id: UUID
-    version: int
-    condition: str
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSet:
-    """Everything that decides in one tenant.
-
-    Attributes:
-        version: grows with each change of it.
-        rules: those of active campaigns, by priority (the highest first), then name.
-        segments: those that the rules name.
-        time_zone: in which quiet hours are meant.
-    """
-
-    version: int
-    rules: tuple[Rule, ...]
-    segments: Mapping[UUID, Segment]
-    time_zone: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """One decision, before it has an id.
@@ -141,8 +115,11 @@ class _Case:
 def decide(event: Event, person: Person | None, rules: RuleSet, now: datetime) -> list[Verdict]:
     """Ask every rule about an event; in the order of the rules, never empty.
 
-    A rule whose trigger, validity and condition hold gives one verdict. If none does, there is one
-    verdict that says so; if there is nobody to reach, one that says that.
+    A rule whose trigger, validity and condition hold gives one verdict, and so does one that cannot
+    be asked. If none does, there is one verdict that says so; if there is nobody to reach, one that
+    says that.
+
+    Source: docs/reference/deciding.md
     """
     basis = {
         "event_id": str(event.event_id),
@@ -165,12 +142,18 @@ def decide(event: Event, person: Person | None, rules: RuleSet, now: datetime) -
     case = _Case(event, person, rules, now, values, basis)
     verdicts: list[Verdict] = []
     unmet: list[tuple[Condition, Sequence[Problem]]] = []
-    for rule in _triggered(case):
-        condition = compile_condition(condition_of(rule.terms), "rule")
+    for asked in rules.about(event.event_type):
+        if not _is_valid(asked.rule, event):
+            continue
+        condition = asked.condition
+        if isinstance(condition, Broken):
+            reason = _cannot_be_asked(asked.rule, f"its condition {condition}")
+            verdicts.append(Verdict(outcome="error", reason=reason, rule=asked.rule, inputs=basis))
+            continue
         # A condition that ends unknown is not met.
         answer = condition.evaluate(values)
         if answer.met:
-            verdicts.append(_ask(rule, condition, case))
+            verdicts.append(_ask(asked, condition, case))
         else:
             unmet.append((condition, answer.problems))
     return verdicts or [_no_rule(case, unmet)]
@@ -184,7 +167,7 @@ def _no_rule(case: _Case, unmet: Iterable[tuple[Condition, Sequence[Problem]]]) 
         _merge(read, condition.inputs(case.values))
         problems |= dict.fromkeys(map(str, missing))
     event_type = case.event.event_type
-    asked = sum(rule.terms.event_type == event_type for rule in case.rules.rules)
+    asked = len(case.rules.about(event_type))
     reason = f'no active rule is about events of type "{event_type}"'
     if asked:
         reason = f"none of {asked} rules about this type of event is met{_unknown(problems)}"
@@ -215,24 +198,17 @@ def _nobody(person: Person | None, basis: dict[str, Any]) -> Verdict:
     return Verdict(outcome="no_profile", reason=reason, inputs=basis)
 
 
-def _triggered(case: _Case) -> Iterator[Rule]:
-    """The rules that are about the event and valid when it happened."""
-    event = case.event
-    for rule in case.rules.rules:
-        terms = rule.terms
-        if terms.event_type != event.event_type:
-            continue
-        if terms.valid_from is not None and event.occurred_at < terms.valid_from:
-            continue
-        if terms.valid_until is not None and event.occurred_at >= terms.valid_until:
-            continue
-        yield rule
+def _is_valid(rule: Rule, event: Event) -> bool:
+    """Whether the rule was valid when the event happened."""
+    terms, happened = rule.terms, event.occurred_at
+    return (terms.valid_from is None or happened >= terms.valid_from) and (
+        terms.valid_until is None or happened < terms.valid_until
+    )
 
 
-def _ask(rule: Rule, condition: Condition, case: _Case) -> Verdict:
+def _ask(asked: AskedRule, condition: Condition, case: _Case) -> Verdict:
     """The verdict of a rule whose condition is met: the first check that fails, or to act."""
-    terms, person, now = rule.terms, case.person, case.now
-    segment = case.rules.segments[terms.segment_id] if terms.segment_id else None
+    rule, terms, person, now = asked.rule, asked.rule.terms, case.person, case.now
     inputs = case.basis | {
         "condition": condition.inputs(case.values),
         "purpose": terms.purpose,
@@ -240,16 +216,12 @@ def _ask(rule: Rule, condition: Condition, case: _Case) -> Verdict:
 
     def verdict(outcome: Outcome, reason: str, **more: Any) -> Verdict:
         return Verdict(
-            outcome=outcome, reason=reason, rule=rule, segment=segment, inputs=inputs, **more
+            outcome=outcome, reason=reason, rule=rule, segment=asked.segment, inputs=inputs, **more
         )
 
-    if segment is not None:
-        membership = compile_condition(segment.condition, "segment")
-        inputs["segment"] = membership.inputs(case.values)
-        answer = membership.evaluate(case.values)
-        if not answer.met:
-            unknown = _unknown(answer.problems)
-            return verdict("not_in_segment", f"the person is not in the rule's segment{unknown}")
+    outcome, reason = _look_in_segment(asked, case, inputs)
+    if outcome is not None:
+        return verdict(outcome, reason)
     if case.event.occurred_at + terms.time_to_live <= now:
         return verdict("expired", f"the event is older than the {terms.time_to_live} it is worth")
     inputs["hold_out_bucket"] = bucket = hold_out_bucket(rule.rule_id, person.profile_id)
@@ -273,6 +245,29 @@ def _ask(rule: Rule, condition: Condition, case: _Case) -> Verdict:
         expires_at=(not_before or now) + terms.time_to_live,
         choices=choices,
     )
+
+
+def _look_in_segment(
+    asked: AskedRule, case: _Case, inputs: dict[str, Any]
+) -> tuple[Outcome | None, str]:
+    """Why the rule's segment keeps it from acting; None if it does not, or there is none."""
+    membership = asked.membership
+    if membership is None:
+        return None, ""
+    if isinstance(membership, Broken):
+        return "error", _cannot_be_asked(asked.rule, f"the condition of its segment {membership}")
+    inputs["segment"] = membership.inputs(case.values)
+    answer = membership.evaluate(case.values)
+    if answer.met:
+        return None, ""
+    return (
+        "not_in_segment",
+        f"the person is not in the rule's segment{_unknown(answer.problems)}",
+    )
+
+
+def _cannot_be_asked(rule: Rule, why: str) -> str:
+    return f'rule "{rule.terms.name}" cannot be asked: {why}'
 
 
 def _choose(

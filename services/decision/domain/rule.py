@@ -135,6 +135,15 @@ def check_condition(condition: str) -> None:
         ) from error
 
 
+def condition_problem(terms: RuleTerms) -> str:
+    """Why a stored condition cannot be asked any more, and where; empty while it can."""
+    try:
+        compile_condition(condition_of(terms), "rule")
+    except ConditionError as error:
+        return str(error)
+    return ""
+
+
 def condition_of(terms: RuleTerms) -> str:
     """The condition to evaluate."""
     return terms.condition or _ALWAYS

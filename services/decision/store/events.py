@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from libs.postgres.database import Connection, Database
     from libs.rpc.requests import Origin
-    from services.decision.domain.deciding import RuleSet, Verdict
+    from services.decision.domain.deciding import Verdict
+    from services.decision.domain.rule_set import RuleSet
     from services.decision.store.rule_sets import RuleSets
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
+import structlog
 
-from services.decision.domain.deciding import RuleSet, Segment
 from services.decision.domain.rule import Rule, terms_of
+from services.decision.domain.rule_set import RuleSet, Segment
 from services.decision.store.statements import QUERIES
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     import asyncpg
 
     from libs.postgres.database import Connection
+
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class RuleSets:
         rules = self._stored.get(tenant_id)
         while rules is None or rules.version != row["rule_set_version"]:
             rules = await _rule_set(connection, tenant_id, row)
+            _tell_of_broken(tenant_id, rules)
             self._stored[tenant_id] = rules
             # They may have changed between the two statements: what was read must be this version.
             row = await QUERIES.select_moment(connection, tenant_id=tenant_id)
@@ -59,6 +64,18 @@ async def _rule_set(connection: Connection, tenant_id: UUID, moment: asyncpg.Rec
         )
     }
     return RuleSet(moment["rule_set_version"], tuple(rules), segments, moment["time_zone"])
+
+
+def _tell_of_broken(tenant_id: UUID, rules: RuleSet) -> None:
+    # Once each time that rules are read: decisions say it event by event.
+    for rule, problem in rules.broken():
+        log.error(
+            "rule cannot be asked",
+            tenant_id=str(tenant_id),
+            rule_id=str(rule.rule_id),
+            rule_version=rule.version,
+            problem=problem,
+        )
 
 
 def rule_of(row: asyncpg.Record) -> Rule:

@@ -172,6 +172,29 @@ class World:
         )
         return rows
 
+    async def store_condition(self, rule_id: str, condition: str) -> None:
+        """Make a rule's next version with a condition that the door would not let in today."""
+        await self._connection.execute(
+            """
+            WITH stored AS (
+                INSERT INTO activation_rule_version (tenant_id, rule_id, version, document)
+                SELECT tenant_id, rule_id, version + 1,
+                    jsonb_set(document, '{condition}', to_jsonb($3::text))
+                FROM activation_rule_version
+                WHERE tenant_id = $1 AND rule_id = $2
+                ORDER BY version DESC LIMIT 1
+                RETURNING version
+            ), bumped AS (
+                UPDATE rule_set SET version = version + 1 WHERE tenant_id = $1
+            )
+            UPDATE activation_rule AS r SET version = stored.version
+            FROM stored WHERE r.tenant_id = $1 AND r.rule_id = $2
+            """,
+            self.tenant_id,
+            UUID(rule_id),
+            condition,
+        )
+
     async def set_time_zone(self, time_zone: str) -> None:
         await self._connection.execute(
             "UPDATE tenant SET time_zone = $2 WHERE tenant_id = $1", self.tenant_id, time_zone

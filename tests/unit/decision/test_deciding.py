@@ -241,6 +241,15 @@ def test_a_rule_is_valid_from_the_first_instant_until_before_the_last(
     assert verdict.outcome == ("acted" if met else "no_rule")
 
 
+@pytest.mark.parametrize(("hours", "outcome"), [(-1, "error"), (1, "acted")])
+def test_a_broken_rule_is_told_of_only_while_it_is_valid(hours: int, outcome: str) -> None:
+    happened = event()
+    broken = rule(100, condition="nothing", valid_from=happened.occurred_at + hours * HOUR)
+    verdicts = decide(happened, person(), rules(broken, rule(101)), NOW)
+    assert verdicts[0].outcome == outcome
+    assert verdicts[-1].outcome == "acted"
+
+
 @pytest.mark.parametrize(
     ("age", "outcome"),
     [(HOUR - INSTANT, "acted"), (HOUR, "expired"), (-HOUR, "acted")],

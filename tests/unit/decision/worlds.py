@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from services.decision.domain.deciding import Event, Person, RuleSet, Segment, Verdict, decide
+from services.decision.domain.deciding import Event, Person, Verdict, decide
 from services.decision.domain.rule import Choice, Rule, RuleTerms
+from services.decision.domain.rule_set import RuleSet, Segment
 
 # A Wednesday noon in Hà Nội.
 NOW = datetime(2026, 11, 25, 5, 0, tzinfo=UTC)

@@ -174,6 +174,7 @@ class Rule(_message.Message):
     VALID_FROM_TIME_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    CONDITION_PROBLEM_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
     """UUIDv7, made by the server."""
     version: _builtins.int
@@ -196,6 +197,11 @@ class Rule(_message.Message):
     """What the message is for; the person must have consented to it on the channel."""
     hold_out_percent: _builtins.int
     """So many of a hundred people, always the same ones, are held out: nothing is sent to them."""
+    condition_problem: _builtins.str
+    """Why the condition cannot be asked any more, and where: an upgrade may read conditions more
+    strictly. Empty while it can. Each event that the rule is about gets a decision with
+    OUTCOME_ERROR, until the condition is written anew.
+    """
     @_builtins.property
     def cooldown(self) -> _duration_pb2.Duration:
         """At least so long between two decisions of this rule to act for one person; none if absent."""
@@ -245,10 +251,11 @@ class Rule(_message.Message):
         valid_from_time: _timestamp_pb2.Timestamp | None = ...,
         valid_until_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        condition_problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cooldown", b"cooldown", "quiet_hours", b"quiet_hours", "time_to_live", b"time_to_live", "update_time", b"update_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "choices", b"choices", "condition", b"condition", "cooldown", b"cooldown", "etag", b"etag", "event_type", b"event_type", "hold_out_percent", b"hold_out_percent", "name", b"name", "priority", b"priority", "purpose", b"purpose", "quiet_hours", b"quiet_hours", "rule_id", b"rule_id", "segment_id", b"segment_id", "time_to_live", b"time_to_live", "update_time", b"update_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "choices", b"choices", "condition", b"condition", "condition_problem", b"condition_problem", "cooldown", b"cooldown", "etag", b"etag", "event_type", b"event_type", "hold_out_percent", b"hold_out_percent", "name", b"name", "priority", b"priority", "purpose", b"purpose", "quiet_hours", b"quiet_hours", "rule_id", b"rule_id", "segment_id", b"segment_id", "time_to_live", b"time_to_live", "update_time", b"update_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,7 +294,7 @@ class Decision(_message.Message):
         OUTCOME_EXPIRED: Decision._Outcome.ValueType  # 9
         """Not to: the event happened longer ago than the message is worth sending."""
         OUTCOME_ERROR: Decision._Outcome.ValueType  # 10
-        """Not to: deciding failed again and again; the reason says how."""
+        """Not to: the rule cannot be asked, or deciding failed again and again; the reason says how."""
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
         """Outcome is what was decided."""
@@ -313,7 +320,7 @@ class Decision(_message.Message):
     OUTCOME_EXPIRED: Decision.Outcome.ValueType  # 9
     """Not to: the event happened longer ago than the message is worth sending."""
     OUTCOME_ERROR: Decision.Outcome.ValueType  # 10
-    """Not to: deciding failed again and again; the reason says how."""
+    """Not to: the rule cannot be asked, or deciding failed again and again; the reason says how."""
 
     DECISION_ID_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
