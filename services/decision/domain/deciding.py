@@ -237,6 +237,7 @@ def _ask(asked: AskedRule, condition: Condition, case: _Case) -> Verdict:
         return verdict(outcome, reason)
     not_before = None
     if terms.quiet_hours is not None:
+        inputs["time_zone"] = case.rules.time_zone
         not_before = quiet_until(terms.quiet_hours, now, case.rules.time_zone)
     return verdict(
         "acted",

@@ -108,11 +108,16 @@ SELECT
     ) AS account_channels;
 
 -- name: select_moment^
--- The time of the decisions to come, and what decides now.
+-- The time of the decisions to come, and the versions of what decides now.
 SELECT
     leo_now() AS now,
     coalesce((SELECT version FROM rule_set WHERE tenant_id = :tenant_id), 0) AS rule_set_version,
-    (SELECT time_zone FROM tenant WHERE tenant_id = :tenant_id) AS time_zone;
+    (SELECT time_zone FROM tenant WHERE tenant_id = :tenant_id) AS time_zone,
+    (
+        SELECT coalesce(sum(version), 0)
+        FROM segment
+        WHERE tenant_id = :tenant_id AND segment_id = ANY(:segment_ids::uuid[])
+    ) AS segment_version_sum;
 
 -- name: select_active_rules
 SELECT r.rule_id, r.campaign_id, v.version, v.document, v.created_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from libs.postgres.database import Connection
 
 
+# A compiled condition takes about 5 KiB: with twenty rules each, 100 MB.
+TENANT_COUNT_MAX = 1000
+
 log = structlog.get_logger(__name__)
 
 
@@ -33,22 +37,47 @@ class Moment:
 
 
 class RuleSets:
-    """The rule sets of tenants, each in memory as long as rule_set.version stays the same."""
+    """The rule sets of tenants, each in memory as long as nothing that it was made of has changed.
+
+    Of at most TENANT_COUNT_MAX tenants: those that were asked for last.
+    """
 
     def __init__(self) -> None:
-        self._stored: dict[UUID, RuleSet] = {}
+        self._known: OrderedDict[UUID, RuleSet] = OrderedDict()
 
     async def moment(self, connection: Connection, tenant_id: UUID) -> Moment:
         """The time, and what decides now in a tenant."""
-        row = await QUERIES.select_moment(connection, tenant_id=tenant_id)
-        rules = self._stored.get(tenant_id)
-        while rules is None or rules.version != row["rule_set_version"]:
+        rules = self._known.get(tenant_id)
+        # What was read in several statements counts only if nothing changed meanwhile, and only
+        # then may others see it.
+        while True:
+            row = await QUERIES.select_moment(
+                connection, tenant_id=tenant_id, segment_ids=list(rules.segments) if rules else []
+            )
+            if rules is not None and _is_current(rules, row):
+                break
             rules = await _rule_set(connection, tenant_id, row)
+        if rules is not self._known.get(tenant_id):
             _tell_of_broken(tenant_id, rules)
-            self._stored[tenant_id] = rules
-            # They may have changed between the two statements: what was read must be this version.
-            row = await QUERIES.select_moment(connection, tenant_id=tenant_id)
+            self._known[tenant_id] = rules
+        self._known.move_to_end(tenant_id)
+        if len(self._known) > TENANT_COUNT_MAX:
+            self._known.popitem(last=False)
         return Moment(row["now"], rules)
+
+
+def _is_current(rules: RuleSet, moment: asyncpg.Record) -> bool:
+    """Whether a rule set is what decides now.
+
+    Rules and the states of campaigns have one version together. Segments are another service's:
+    their versions only grow, so that the sum over the same segments tells of any change.
+    """
+    segment_version_sum = sum(segment.version for segment in rules.segments.values())
+    return (rules.version, rules.time_zone, segment_version_sum) == (
+        moment["rule_set_version"],
+        moment["time_zone"],
+        moment["segment_version_sum"],
+    )
 
 
 async def _rule_set(connection: Connection, tenant_id: UUID, moment: asyncpg.Record) -> RuleSet:

@@ -195,6 +195,15 @@ class World:
             condition,
         )
 
+    async def change_segment(self, segment_id: str, condition: str) -> None:
+        await self._connection.execute(
+            "UPDATE segment SET condition = $3, version = version + 1"
+            " WHERE tenant_id = $1 AND segment_id = $2",
+            self.tenant_id,
+            UUID(segment_id),
+            condition,
+        )
+
     async def set_time_zone(self, time_zone: str) -> None:
         await self._connection.execute(
             "UPDATE tenant SET time_zone = $2 WHERE tenant_id = $1", self.tenant_id, time_zone
