@@ -56,11 +56,11 @@ VALUES (:tenant_id, 1);
 
 INSERT INTO decision (
     tenant_id, decision_id, trigger_kind, trigger_id, profile_id, profile_version, ordinal,
-    rule_set_version, rule_id, outcome, reason, audit_entry_id, leaf_no
+    rule_set_version, rule_id, outcome, reason, expires_at, audit_entry_id, leaf_no
 )
 VALUES (
     :tenant_id, :tenant_id, 'event', :tenant_id, :tenant_id, 1, 0, 1, :tenant_id, 'acted', 'test',
-    :tenant_id, 0
+    leo_now(), :tenant_id, 0
 );
 
 INSERT INTO relay_watermark (tenant_id, hop, position)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import orjson
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -18,6 +19,7 @@ from tests.contract.decision.client import outcomes_of
 from tests.contract.decision.world import CHANNEL, PURPOSE, hours
 
 if TYPE_CHECKING:
+    from tests.conftest import Connect
     from tests.contract.decision.client import Client
     from tests.contract.decision.conftest import Bell, ClientOf, Serve
     from tests.contract.decision.world import World
@@ -132,6 +134,24 @@ async def test_an_acting_decision_is_stored_with_everything_that_dispatch_and_re
     assert {name: stored[name] for name in columns} == columns
     assert orjson.loads(stored["choices"]) == [choice]
     assert bell.rung == [(world.tenant_id, [stored["decision_id"]])]
+
+
+@pytest.mark.parametrize("missing", ["rule_id", "profile_id", "expires_at"])
+async def test_the_database_takes_no_acting_decision_that_dispatch_could_not_carry_out(
+    client: Client, world: World, connect: Connect, missing: str
+) -> None:
+    await world.person("an")
+    await client.create_rule(world.rule(await client.active_campaign()))
+    await client.activate_event(await world.event("an"))
+    (stored,) = await world.decisions()
+    row = dict(stored) | {"decision_id": uuid4(), "trigger_id": uuid4(), missing: None}
+    places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+    async with connect("postgres") as superuser:
+        with pytest.raises(asyncpg.CheckViolationError) as refused:
+            await superuser.execute(
+                f"INSERT INTO decision ({', '.join(row)}) VALUES ({places})", *row.values()
+            )
+    assert refused.value.constraint_name == "decision_acted_check"
 
 
 async def test_each_met_rule_has_a_decision_in_the_order_of_priority(

@@ -36,11 +36,13 @@ FROM tenant, generate_series(0, 7999) AS n;
 
 INSERT INTO decision (
     tenant_id, decision_id, trigger_kind, trigger_id, profile_id, profile_version, ordinal,
-    rule_set_version, campaign_id, rule_id, rule_version, outcome, reason, audit_entry_id, leaf_no
+    rule_set_version, campaign_id, rule_id, rule_version, outcome, reason, expires_at,
+    audit_entry_id, leaf_no
 )
 SELECT
     tenant_id, md5('d' || n)::uuid, 'event', md5('e' || n)::uuid, md5('p' || n % 1000)::uuid, 1, 0,
-    1, tenant_id, md5('r' || n % 200)::uuid, 1, 'acted', 'every condition holds', tenant_id, 0
+    1, tenant_id, md5('r' || n % 200)::uuid, 1, 'acted', 'every condition holds',
+    leo_now(), tenant_id, 0
 FROM tenant, generate_series(0, 7999) AS n;
 
 INSERT INTO delivery_log (

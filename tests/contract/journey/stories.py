@@ -224,6 +224,7 @@ class Teller:
                 "rule_version": 1,
                 "outcome": "acted",
                 "reason": "every condition holds",
+                "expires_at": AHEAD,
                 "inputs": '{"profile": "PERSONAL"}',
                 "decided_at": START + timedelta(milliseconds=20),
                 "audit_entry_id": tenant_id,

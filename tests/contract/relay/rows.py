@@ -48,9 +48,9 @@ async def insert_decisions(
         """
         INSERT INTO decision (
             tenant_id, decision_id, trigger_kind, trigger_id, profile_id, profile_version, ordinal,
-            rule_set_version, rule_id, outcome, reason, audit_entry_id, leaf_no
+            rule_set_version, rule_id, outcome, reason, expires_at, audit_entry_id, leaf_no
         )
-        SELECT $1, gen_random_uuid(), 'event', event_id, $1, 1, 0, 1, $1, $3, '', $4, 0
+        SELECT $1, gen_random_uuid(), 'event', event_id, $1, 1, 0, 1, $1, $3, '', leo_now(), $4, 0
         FROM unnest($2::uuid[]) AS event_id
         ON CONFLICT DO NOTHING
         RETURNING decision_id
