@@ -15,6 +15,7 @@ from libs.rpc.messages import timestamp_of
 from libs.rpc.paging import PageSizeError, PageTokenError, page_of
 from libs.rpc.status import status_of
 from services.dispatch.domain.account import Credentials, NewAccount, check_account
+from services.dispatch.domain.delivery import ReceiptRequest
 from services.dispatch.domain.limits import (
     CONCURRENT_SEND_COUNT_DEFAULT,
     DISPATCH_BATCH_COUNT_MAX,
@@ -201,8 +202,8 @@ def account_message(account: Account) -> pb.ChannelAccount:
     )
 
 
-def receipt_of(request: pb.RecordReceiptRequest) -> dict[str, Any]:
-    """A provider's request, as the use case takes it. Raises FieldInvalidError."""
+def receipt_of(request: pb.RecordReceiptRequest) -> ReceiptRequest:
+    """A provider's request, not verified yet. Raises FieldInvalidError."""
     found = Fields()
     account_id = found.id("account_id", request.account_id, required=True)
     if not request.body:
@@ -217,9 +218,10 @@ def receipt_of(request: pb.RecordReceiptRequest) -> dict[str, Any]:
             f"headers[{index}].name", header.name, length_max=HEADER_LENGTH_MAX, required=True
         )
         found.text(f"headers[{index}].value", header.value, length_max=HEADER_LENGTH_MAX)
-    found.raise_as(FieldInvalidError)
-    return {
-        "account_id": account_id,
-        "body": request.body,
-        "headers": {header.name.lower(): header.value for header in request.headers},
-    }
+    if account_id is None or found.violations:
+        raise FieldInvalidError(found.violations)
+    return ReceiptRequest(
+        account_id=account_id,
+        body=request.body,
+        headers={header.name.lower(): header.value for header in request.headers},
+    )

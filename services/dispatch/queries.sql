@@ -146,22 +146,19 @@ UPDATE channel_account SET
 WHERE tenant_id = :tenant_id AND account_id = :account_id
 RETURNING updated_at;
 
--- name: select_account^
+-- name: select_accounts
 SELECT
     account_id, name, channel, settings, credential_names, credentials, data_key, key_id,
     credential_version, concurrent_send_count_max, updated_at
 FROM channel_account
-WHERE tenant_id = :tenant_id AND account_id = :account_id;
+WHERE tenant_id = :tenant_id AND account_id = ANY(:account_ids::uuid[]);
 
 -- name: lock_deliveries
 -- Whoever ends a delivery's attempt without an answer looks for receipts under the same lock: one of
--- the two sees the other. In order, so that two requests cannot deadlock.
-SELECT delivery_id
+-- the two sees the other. In order, so that two transactions cannot deadlock.
+SELECT account_id, delivery_id, state = 'outcome_unknown' AS in_doubt
 FROM delivery_log
-WHERE
-    tenant_id = :tenant_id
-    AND account_id = :account_id
-    AND delivery_id = ANY(:delivery_ids::uuid[])
+WHERE tenant_id = :tenant_id AND delivery_id = ANY(:delivery_ids::uuid[])
 ORDER BY delivery_id
 FOR NO KEY UPDATE;
 
@@ -171,11 +168,13 @@ INSERT INTO delivery_receipt (
     occurred_at
 )
 SELECT
-    :tenant_id, r.receipt_id, :account_id, r.receipt_digest, r.delivery_id, r.kind,
-    r.provider_message_id, :raw, r.occurred_at
+    :tenant_id, r.receipt_id, r.account_id, r.receipt_digest, r.delivery_id, r.kind,
+    r.provider_message_id, r.raw, r.occurred_at
 FROM unnest(
-    :receipt_ids::uuid[], :receipt_digests::bytea[], :delivery_ids::uuid[], :kinds::text[],
-    :provider_message_ids::text[], :occurred_ats::timestamptz[]
-) AS r (receipt_id, receipt_digest, delivery_id, kind, provider_message_id, occurred_at)
+    :receipt_ids::uuid[], :account_ids::uuid[], :receipt_digests::bytea[], :delivery_ids::uuid[],
+    :kinds::text[], :provider_message_ids::text[], :raws::bytea[], :occurred_ats::timestamptz[]
+) AS r (
+    receipt_id, account_id, receipt_digest, delivery_id, kind, provider_message_id, raw, occurred_at
+)
 ON CONFLICT (tenant_id, account_id, receipt_digest) DO NOTHING
 RETURNING receipt_id;

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from leo.dispatch.v1 import dispatch_service_pb2 as pb
 from leo.dispatch.v1.dispatch_service_pb2_grpc import DispatchServiceServicer
 from libs.auth.caller import current_origin, current_tenant
+from libs.postgres.batcher import Batcher
 from libs.rpc.call import current_call
 from libs.rpc.paging import token_of
 from services.dispatch import messages, usecases
+from services.dispatch.domain.limits import RECEIPT_BATCH_COUNT_MAX
 
 if TYPE_CHECKING:
     from grpc.aio import ServicerContext
@@ -28,6 +31,9 @@ class DispatchServicer(DispatchServiceServicer):
         self._store = store
         self._key_ring = key_ring
         self._doorbell = doorbell
+        self._receipts = Batcher(
+            partial(usecases.record_receipts, store, key_ring), count_max=RECEIPT_BATCH_COUNT_MAX
+        )
 
     async def BatchDispatch(
         self, request: pb.BatchDispatchRequest, context: Context
@@ -101,6 +107,6 @@ class DispatchServicer(DispatchServiceServicer):
         self, request: pb.RecordReceiptRequest, context: Context
     ) -> pb.RecordReceiptResponse:
         duplicate = await usecases.record_receipt(
-            self._store, self._key_ring, current_tenant(), **messages.receipt_of(request)
+            self._receipts, current_tenant(), messages.receipt_of(request)
         )
         return pb.RecordReceiptResponse(duplicate=duplicate)

@@ -24,7 +24,6 @@ from services.dispatch.domain.delivery import (
 from services.dispatch.domain.template import Template
 from services.dispatch.domain.values import Event, Values, values_of
 from services.dispatch.errors import (
-    AccountMissingError,
     DeliveryMissingError,
     EventMissingError,
     ProfileMissingError,
@@ -41,11 +40,13 @@ if TYPE_CHECKING:
     from libs.postgres.database import Connection, Database
     from libs.rpc.requests import Origin
     from services.dispatch.domain.account import NewAccount
-    from services.dispatch.domain.delivery import NewReceipt
+    from services.dispatch.domain.delivery import NewReceipt, ReceiptRequest
     from services.dispatch.domain.template import NewTemplate
 
     # Given the stored secrets of an account, what is to be stored; raises to leave all as it was.
     Compose = Callable[[str, SealedCredentials | None], SealedCredentials | None]
+    # Verifies what a provider said with the secrets of its account, if there is one.
+    Read = Callable[[ReceiptRequest, Account | None], list[NewReceipt] | Exception]
     # Tells the machine, within the transaction, that there are receipts for a delivery.
     Settle = Callable[[Connection, UUID, UUID], Awaitable[None]]
 
@@ -276,83 +277,51 @@ class DispatchStore:
             updated_at=updated_at,
         )
 
-    async def get_account(self, tenant_id: UUID, account_id: UUID) -> Account:
-        """One account with its sealed secrets.
-
-        Raises:
-            AccountMissingError: the tenant has none of this id.
-        """
-        async with self._database.tenant(tenant_id) as connection:
-            row = await _QUERIES.select_account(
-                connection, tenant_id=tenant_id, account_id=account_id
-            )
-        if row is None:
-            raise AccountMissingError(account_id)
-        return Account(
-            account_id=row["account_id"],
-            name=row["name"],
-            channel=row["channel"],
-            settings=orjson.loads(row["settings"]),
-            sealed=_sealed(row),
-            concurrent_send_count_max=row["concurrent_send_count_max"],
-            updated_at=row["updated_at"],
-        )
-
     async def record_receipts(
         self,
         tenant_id: UUID,
-        account_id: UUID,
-        receipts: Sequence[NewReceipt],
+        requests: Sequence[ReceiptRequest],
         *,
-        raw: bytes,
+        read: Read,
         settle: Settle,
-    ) -> bool:
-        """Store what a provider said, and settle the deliveries that it is about.
+    ) -> list[bool | Exception]:
+        """Store what providers said, and settle the deliveries that it is about.
 
-        A receipt that names no delivery of this account is stored without one.
+        A receipt that names no delivery of its account is stored without one.
 
         Args:
-            tenant_id: whose account it is.
-            account_id: whose signature it bears.
-            receipts: in the order of the request.
-            raw: the request's body.
-            settle: called for each delivery, under its lock, after the receipts are stored.
+            tenant_id: whose accounts the requests name.
+            requests: of one transaction.
+            read: called for each request with the account that it names.
+            settle: called for each delivery in doubt, under its lock, after the receipts are
+                stored.
 
         Returns:
-            Whether all of them had been stored before.
+            For each request, whether all of it had been stored before, or why it is refused.
         """
-        named = {receipt.delivery_id for receipt in receipts if receipt.delivery_id}
         async with self._database.tenant(tenant_id) as connection:
-            deliveries = [
-                row["delivery_id"]
-                async for row in _QUERIES.lock_deliveries(
+            accounts = {
+                row["account_id"]: _account(row)
+                async for row in _QUERIES.select_accounts(
                     connection,
                     tenant_id=tenant_id,
-                    account_id=account_id,
-                    delivery_ids=list(named),
+                    account_ids=list({request.account_id for request in requests}),
                 )
+            }
+            answers = [read(request, accounts.get(request.account_id)) for request in requests]
+            rows = [
+                (number, receipt)
+                for number, answer in enumerate(answers)
+                if not isinstance(answer, Exception)
+                for receipt in answer
             ]
-            new = [
-                row
-                async for row in _QUERIES.insert_receipts(
-                    connection,
-                    tenant_id=tenant_id,
-                    account_id=account_id,
-                    raw=raw,
-                    receipt_ids=[uuid7() for _ in receipts],
-                    receipt_digests=[receipt.digest for receipt in receipts],
-                    delivery_ids=[
-                        receipt.delivery_id if receipt.delivery_id in deliveries else None
-                        for receipt in receipts
-                    ],
-                    kinds=[receipt.kind for receipt in receipts],
-                    provider_message_ids=[receipt.provider_message_id for receipt in receipts],
-                    occurred_ats=[receipt.occurred_at for receipt in receipts],
-                )
-            ]
-            for delivery_id in deliveries:
-                await settle(connection, tenant_id, delivery_id)
-        return not new
+            new: set[int] = set()
+            if rows:
+                new = await _insert_receipts(connection, tenant_id, requests, rows, settle)
+        return [
+            answer if isinstance(answer, Exception) else number not in new
+            for number, answer in enumerate(answers)
+        ]
 
 
 async def _insert_deliveries(
@@ -380,6 +349,54 @@ async def _insert_deliveries(
             expires_ats=[decision.expires_at for decision in decisions],
         )
     }
+
+
+async def _insert_receipts(
+    connection: Connection,
+    tenant_id: UUID,
+    requests: Sequence[ReceiptRequest],
+    rows: Sequence[tuple[int, NewReceipt]],
+    settle: Settle,
+) -> set[int]:
+    """Store receipts, each with the number of its request; gives the numbers with new ones."""
+    locked = {
+        (row["account_id"], row["delivery_id"]): row["in_doubt"]
+        async for row in _QUERIES.lock_deliveries(
+            connection,
+            tenant_id=tenant_id,
+            delivery_ids=list({receipt.delivery_id for _, receipt in rows if receipt.delivery_id}),
+        )
+    }
+    # In one order, so that two transactions with the same receipts cannot deadlock.
+    rows = sorted(rows, key=lambda row: (requests[row[0]].account_id.int, row[1].digest))
+    sources = [requests[number] for number, _ in rows]
+    receipts = [receipt for _, receipt in rows]
+    deliveries = [
+        (source.account_id, receipt.delivery_id)
+        for source, receipt in zip(sources, receipts, strict=True)
+    ]
+    numbers = {uuid7(): number for number, _ in rows}
+    new = {
+        numbers[row["receipt_id"]]
+        async for row in _QUERIES.insert_receipts(
+            connection,
+            tenant_id=tenant_id,
+            receipt_ids=list(numbers),
+            account_ids=[source.account_id for source in sources],
+            raws=[source.body for source in sources],
+            receipt_digests=[receipt.digest for receipt in receipts],
+            # What another account's signature says of a delivery is no evidence.
+            delivery_ids=[named[1] if named in locked else None for named in deliveries],
+            kinds=[receipt.kind for receipt in receipts],
+            provider_message_ids=[receipt.provider_message_id for receipt in receipts],
+            occurred_ats=[receipt.occurred_at for receipt in receipts],
+        )
+    }
+    evidenced = set(deliveries)
+    for (account_id, delivery_id), in_doubt in locked.items():
+        if in_doubt and (account_id, delivery_id) in evidenced:
+            await settle(connection, tenant_id, delivery_id)
+    return new
 
 
 async def _select_deliveries(
@@ -416,6 +433,18 @@ def _template(row: asyncpg.Record) -> Template:
         channel=row["channel"],
         provider_template_id=row["provider_template_id"],
         data=orjson.loads(row["data"]),
+        updated_at=row["updated_at"],
+    )
+
+
+def _account(row: asyncpg.Record) -> Account:
+    return Account(
+        account_id=row["account_id"],
+        name=row["name"],
+        channel=row["channel"],
+        settings=orjson.loads(row["settings"]),
+        sealed=_sealed(row),
+        concurrent_send_count_max=row["concurrent_send_count_max"],
         updated_at=row["updated_at"],
     )
 

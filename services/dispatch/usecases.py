@@ -13,6 +13,7 @@ from services.dispatch.domain.account import Credentials, check_complete
 from services.dispatch.domain.delivery import NewReceipt, receipt_digest_of
 from services.dispatch.envelope import open_, seal
 from services.dispatch.errors import (
+    AccountMissingError,
     DecisionMissingError,
     FieldInvalidError,
     TemplateInvalidError,
@@ -22,12 +23,13 @@ from services.dispatch.errors import (
 from services.dispatch.machine import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from libs.postgres.batcher import Batcher
     from libs.rpc.errors import LeoError
     from libs.rpc.requests import Origin
     from services.dispatch.domain.account import Account, NewAccount, SealedCredentials
-    from services.dispatch.domain.delivery import Attempt, Delivery, Receipt
+    from services.dispatch.domain.delivery import Attempt, Delivery, Receipt, ReceiptRequest
     from services.dispatch.domain.template import NewTemplate, Template
     from services.dispatch.doorbell import Doorbell
     from services.dispatch.envelope import KeyRing
@@ -47,6 +49,9 @@ CHANNEL_NAMES: Final = frozenset(channels.CHANNELS)
 # What was read of a decision's id: good, or why not.
 ReadDecision: TypeAlias = UUID | FieldInvalidError
 DispatchAnswer: TypeAlias = "Dispatched | LeoError"
+# Whether it had been stored before, or why it is refused.
+ReceiptAnswer: TypeAlias = bool | Exception
+ReceiptBatcher: TypeAlias = "Batcher[ReceiptRequest, ReceiptAnswer]"
 
 
 async def batch_dispatch(
@@ -178,16 +183,10 @@ async def set_channel_account(
     return await store.set_account(tenant_id, account, compose, origin)
 
 
-async def record_receipt(
-    store: DispatchStore,
-    key_ring: KeyRing,
-    tenant_id: UUID,
-    account_id: UUID,
-    *,
-    body: bytes,
-    headers: Mapping[str, str],
-) -> bool:
+async def record_receipt(batcher: ReceiptBatcher, tenant_id: UUID, request: ReceiptRequest) -> bool:
     """Verify and store what a provider says later, and settle what it is about.
+
+    It commits together with others that arrive at the same moment, before this returns.
 
     Returns:
         Whether all of it had been stored before.
@@ -196,26 +195,38 @@ async def record_receipt(
         AccountMissingError: the tenant has no such account.
         ReceiptRefusedError: its provider did not sign this, or it cannot be read.
     """
-    account = await store.get_account(tenant_id, account_id)
-    receipts = channels.CHANNELS[account.channel].read_receipt(
-        body, headers, _opened(account, tenant_id, key_ring)
-    )
-    return await store.record_receipts(
-        tenant_id,
-        account_id,
-        [
+    answer = await batcher.submit(tenant_id, request)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+async def record_receipts(
+    store: DispatchStore, key_ring: KeyRing, tenant_id: UUID, requests: Sequence[ReceiptRequest]
+) -> list[ReceiptAnswer]:
+    """Record requests of a tenant's providers in one transaction and answer for each."""
+
+    def read(request: ReceiptRequest, account: Account | None) -> list[NewReceipt] | Exception:
+        if account is None:
+            return AccountMissingError(request.account_id)
+        try:
+            receipts = channels.CHANNELS[account.channel].read_receipt(
+                request.body, request.headers, _opened(account, tenant_id, key_ring)
+            )
+        except Exception as error:  # noqa: BLE001 - it is this caller's, and nobody else's
+            return error
+        return [
             NewReceipt(
-                digest=receipt_digest_of(body, index),
+                digest=receipt_digest_of(request.body, index),
                 kind=receipt.kind,
                 delivery_id=receipt.delivery_id,
                 provider_message_id=receipt.provider_message_id,
                 occurred_at=receipt.occurred_at,
             )
             for index, receipt in enumerate(receipts)
-        ],
-        raw=body,
-        settle=settle,
-    )
+        ]
+
+    return await store.record_receipts(tenant_id, requests, read=read, settle=settle)
 
 
 def _opened(account: Account, tenant_id: UUID, key_ring: KeyRing) -> contract.Account:

@@ -8,13 +8,14 @@ from functools import partial
 
 from leo.ingest.v1 import ingest_service_pb2
 from leo.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
+from libs.postgres.batcher import Batcher
 from libs.postgres.database import Database
 from libs.postgres.settings import PostgresSettings
 from libs.process import run_command, serve_until_stopped
 from libs.relay import ACTIVATE, activation, ringing, sweep_until_stopped
 from libs.rpc.errors import StartError
 from libs.rpc.server import Registration
-from services.ingest.batcher import EventBatcher
+from services.ingest.domain.limits import EVENT_BATCH_COUNT_MAX
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings
 from services.ingest.store import IngestStore
@@ -29,7 +30,8 @@ async def serve() -> None:
         stack.push_async_callback(database.close)
         ring = await stack.enter_async_context(ringing(settings.decision_address, activation))
         store = IngestStore(database, ring)
-        servicer = IngestServicer(store, EventBatcher(store))
+        batcher = Batcher(store.insert_events, count_max=EVENT_BATCH_COUNT_MAX)
+        servicer = IngestServicer(store, batcher)
         add = partial(add_IngestServiceServicer_to_server, servicer)
         await serve_until_stopped(Registration(descriptor, add), database, settings.address)
 

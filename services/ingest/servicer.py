@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from grpc.aio import ServicerContext
 
     from libs.rpc.errors import FieldViolation, LeoError
-    from services.ingest.batcher import EventBatcher
     from services.ingest.store import IngestStore
-    from services.ingest.usecases import ReadEvent
+    from services.ingest.usecases import EventBatcher, ReadEvent
 
     Context: TypeAlias = ServicerContext[Any, Any]
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from libs.postgres.batcher import Batcher
     from libs.rpc.errors import LeoError
     from libs.rpc.requests import Origin
-    from services.ingest.batcher import EventBatcher
     from services.ingest.domain.consent import Consent, Statement
     from services.ingest.domain.event import StoredEvent
     from services.ingest.domain.profile import CurrentProfile
@@ -44,6 +44,7 @@ class Ingested:
 # What was read of an event or profile: good, or why not.
 ReadEvent: TypeAlias = Event | FieldInvalidError
 EventAnswer: TypeAlias = "Ingested | LeoError"
+EventBatcher: TypeAlias = "Batcher[Event, StoredEvent]"
 ProfileAnswer: TypeAlias = "StoredProfile | LeoError"
 
 
@@ -53,7 +54,7 @@ async def ingest_event(batcher: EventBatcher, tenant_id: UUID, event: Event) -> 
     Raises:
         EventConflictError: the identity is taken by an event with another body.
     """
-    answer = _event_answer(event, await batcher.insert(tenant_id, event))
+    answer = _event_answer(event, await batcher.submit(tenant_id, event))
     if isinstance(answer, EventConflictError):
         raise answer
     return answer

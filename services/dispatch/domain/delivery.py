@@ -115,6 +115,20 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptRequest:
+    """A provider's request, of which nothing is known to be true yet.
+
+    Attributes:
+        account_id: of whom it claims to speak.
+        headers: by their names in lower case.
+    """
+
+    account_id: UUID
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewReceipt:
     """What a provider says later, with its signature checked.
 

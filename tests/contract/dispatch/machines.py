@@ -13,6 +13,7 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from libs.http.client import HttpClient
+from services.dispatch.domain.delivery import ReceiptRequest
 from services.dispatch.doorbell import Doorbell
 from services.dispatch.envelope import seal
 from services.dispatch.machine.claim import Claims
@@ -20,7 +21,7 @@ from services.dispatch.machine.machine import Machine
 from services.dispatch.machine.results import Results
 from services.dispatch.machine.settings import MachineSettings
 from services.dispatch.store import DispatchStore
-from services.dispatch.usecases import Dispatched, batch_dispatch, record_receipt
+from services.dispatch.usecases import Dispatched, batch_dispatch, record_receipts
 from tests.contract.dispatch.world import CHANNEL
 
 if TYPE_CHECKING:
@@ -181,14 +182,14 @@ class Site:
 
     async def receive(self, received: Received) -> None:
         """Hand in a webhook as the edge does."""
-        await record_receipt(
-            DispatchStore(self.database),
-            self.key_ring,
-            self.world.tenant_id,
-            self.account_id,
+        request = ReceiptRequest(
+            account_id=self.account_id,
             body=received.body,
             headers={name.lower(): value for name, value in received.headers.items()},
         )
+        assert await record_receipts(
+            DispatchStore(self.database), self.key_ring, self.world.tenant_id, [request]
+        ) == [False]
 
     async def row(self, delivery_id: UUID) -> Any:
         return await self.world.superuser.fetchrow(

@@ -11,6 +11,7 @@ import pytest
 from leo.dispatch.v1.dispatch_service_pb2 import ChannelAccount, SetChannelAccountRequest
 from leo_sdk import ForbiddenError, InvalidError
 from libs.rpc.requests import Origin
+from services.dispatch.domain.account import SealedCredentials
 from services.dispatch.envelope import KeyRing, open_
 from services.dispatch.messages import account_of
 from services.dispatch.store import DispatchStore
@@ -67,19 +68,17 @@ async def test_the_same_name_replaces_settings_and_keeps_the_id(
 
 
 async def test_a_secret_that_is_not_named_stays(
-    client: Client, dispatch_database: Database, tenant_id: UUID, key_ring: KeyRing
+    client: Client, auditor: Any, tenant_id: UUID, key_ring: KeyRing
 ) -> None:
     stored = await put(client)
     await put(client, credentials={})
     one = min(CREDENTIALS)
     changed = await put(client, credentials={one: "renewed", "extra": "more"})
     assert list(changed.credentials_set) == sorted([*CREDENTIALS, "extra"])
-    store = DispatchStore(dispatch_database)
-    row = await store.get_account(tenant_id, UUID(stored.account_id))
-    assert row.sealed is not None
+    sealed = await sealed_of(auditor, stored)
     # Without secrets nothing is sealed anew.
-    assert (row.sealed.version, row.sealed.key_id) == (2, "k2")
-    assert secrets_of(row.sealed, tenant_id, key_ring) == {
+    assert (sealed.version, sealed.key_id) == (2, "k2")
+    assert secrets_of(sealed, tenant_id, key_ring) == {
         **CREDENTIALS,
         one: "renewed",
         "extra": "more",
@@ -87,20 +86,29 @@ async def test_a_secret_that_is_not_named_stays(
 
 
 async def test_changes_at_once_lose_no_secret(
-    client: Client, dispatch_database: Database, tenant_id: UUID, key_ring: KeyRing
+    client: Client, auditor: Any, tenant_id: UUID, key_ring: KeyRing
 ) -> None:
     added = {f"secret_{number}": str(number) for number in range(8)}
     answers = await asyncio.gather(
         *(put(client, credentials={**CREDENTIALS, name: added[name]}) for name in added)
     )
     assert len({answer.account_id for answer in answers}) == 1
-    row = await DispatchStore(dispatch_database).get_account(tenant_id, UUID(answers[0].account_id))
-    assert row.sealed is not None
-    assert row.sealed.version == len(added)
-    assert secrets_of(row.sealed, tenant_id, key_ring) == {**CREDENTIALS, **added}
+    sealed = await sealed_of(auditor, answers[0])
+    assert sealed.version == len(added)
+    assert secrets_of(sealed, tenant_id, key_ring) == {**CREDENTIALS, **added}
 
 
-def secrets_of(sealed: Any, tenant_id: UUID, key_ring: KeyRing) -> dict[str, str]:
+async def sealed_of(auditor: Any, stored: ChannelAccount) -> SealedCredentials:
+    """The secrets of an account, as they are stored."""
+    row = await auditor.fetchrow(
+        "SELECT credential_names AS names, credentials AS ciphertext, data_key, key_id,"
+        " credential_version AS version FROM channel_account WHERE account_id = $1",
+        UUID(stored.account_id),
+    )
+    return SealedCredentials(**row)
+
+
+def secrets_of(sealed: SealedCredentials, tenant_id: UUID, key_ring: KeyRing) -> dict[str, str]:
     return dict(open_(sealed, tenant_id=tenant_id, channel=CHANNEL, key_ring=key_ring))
 
 

@@ -20,7 +20,7 @@ from leo.dispatch.v1.dispatch_service_pb2 import (
     RecordReceiptResponse,
     SetChannelAccountRequest,
 )
-from leo_sdk import ForbiddenError, InvalidError, MissingError
+from leo_sdk import ForbiddenError, InvalidError, LeoRpcError, MissingError
 from services.dispatch.domain.limits import RECEIPT_BYTES_MAX
 from tests.contract.dispatch.world import CHANNEL, CREDENTIALS, SETTINGS
 
@@ -139,6 +139,79 @@ async def test_the_best_of_receipts_counts_in_whatever_order(
         (listed,) = (await client.ListDeliveries(ListDeliveriesRequest())).deliveries
         reached.append(listed.reached)
     assert reached == ["", "sent", "read", "read", "clicked", "clicked"]
+
+
+async def test_receipts_that_come_at_once_commit_together_and_are_answered_one_by_one(
+    client: Client, edge: Client, world: World, auditor: Any
+) -> None:
+    account_id = await account_of(client)
+    in_doubt_ids = [await in_doubt(client, world, account_id) for _ in range(3)]
+    good = [receipt(account_id, delivery_id) for delivery_id in in_doubt_ids]
+    good += [receipt(account_id, uuid4()) for _ in range(40)]
+    forged = receipt(account_id, in_doubt_ids[0], secret="another secret")
+    stray = receipt(str(uuid4()), uuid4())
+    answers: list[Any] = await asyncio.gather(
+        *(edge.RecordReceipt(request) for request in [*good, good[0], forged, stray]),
+        return_exceptions=True,
+    )
+    refused, missing = answers[-2:]
+    assert isinstance(refused, InvalidError)
+    assert refused.metadata == {"problem": "signature"}
+    assert isinstance(missing, MissingError)
+    # One of the first and its repeat, whichever the database saw first.
+    answered = [answer.duplicate for answer in answers[:-2]]
+    assert sorted((answered[0], answered.pop())) == [False, True]
+    assert answered[1:] == [False] * (len(good) - 1)
+    rows = await auditor.fetch("SELECT xmin::text AS committed, raw FROM delivery_receipt")
+    assert sorted(row["raw"] for row in rows) == sorted(request.body for request in good)
+    assert len({row["committed"] for row in rows}) < len(good) // 2
+    states = await auditor.fetch("SELECT state FROM delivery_log")
+    assert [row["state"] for row in states] == ["accepted"] * 3
+
+
+async def test_a_receipt_that_the_database_refuses_takes_no_other_with_it(
+    client: Client, edge: Client, superuser: Any, auditor: Any
+) -> None:
+    account_id = await account_of(client)
+    poison, *others = (receipt(account_id, uuid4()) for _ in range(20))
+    await superuser.execute(
+        "CREATE FUNCTION refuse_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF NEW.raw = '\\x{poison.body.hex()}'::bytea THEN RAISE EXCEPTION 'refused'; END IF;"
+        " RETURN NEW; END $$"
+    )
+    await superuser.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON delivery_receipt"
+        " FOR EACH ROW EXECUTE FUNCTION refuse_v1()"
+    )
+    answers: list[Any] = await asyncio.gather(
+        *(edge.RecordReceipt(request) for request in [*others, poison]), return_exceptions=True
+    )
+    refused = answers.pop()
+    assert isinstance(refused, LeoRpcError)
+    assert refused.reason == "INTERNAL"
+    assert not any(answer.duplicate for answer in answers)
+    assert await auditor.fetchval("SELECT count(*) FROM delivery_receipt") == len(others)
+
+
+async def test_nobody_is_told_that_a_receipt_is_stored_before_it_is(
+    client: Client, edge: Client, superuser: Any, auditor: Any
+) -> None:
+    """What fails at the commit, after every statement, is not acknowledged."""
+    account_id = await account_of(client)
+    await superuser.execute(
+        "CREATE FUNCTION refuse_v1() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'refused'; END $$"
+    )
+    await superuser.execute(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON delivery_receipt"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse_v1()"
+    )
+    answers = await asyncio.gather(
+        *(edge.RecordReceipt(receipt(account_id, uuid4())) for _ in range(5)),
+        return_exceptions=True,
+    )
+    assert [type(answer).__name__ for answer in answers] == ["InternalError"] * 5
+    assert await auditor.fetchval("SELECT count(*) FROM delivery_receipt") == 0
 
 
 async def test_a_receipt_of_nothing_we_know_is_stored_all_the_same(

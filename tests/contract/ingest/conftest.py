@@ -17,9 +17,10 @@ from libs.auth.interceptor import AuthInterceptor
 from libs.auth.settings import AuthSettings
 from libs.auth.verifier import TokenVerifier
 from libs.postgres import roles
+from libs.postgres.batcher import Batcher
 from libs.rpc.server import Registration, build_server, serving
 from libs.rpc.settings import ServerSettings
-from services.ingest.batcher import EventBatcher
+from services.ingest.domain.limits import EVENT_BATCH_COUNT_MAX
 from services.ingest.servicer import IngestServicer
 from services.ingest.store import IngestStore
 from tests.contract.auth.processes import free_address, running
@@ -73,7 +74,7 @@ def clock() -> Clock:
 async def address(database: Database, issuer: str, clock: Clock) -> AsyncIterator[str]:
     """Where IngestService listens, on this test's own database."""
     store = IngestStore(database)
-    servicer = IngestServicer(store, EventBatcher(store))
+    servicer = IngestServicer(store, Batcher(store.insert_events, count_max=EVENT_BATCH_COUNT_MAX))
     descriptor = ingest_service_pb2.DESCRIPTOR.services_by_name["IngestService"]
     registration = Registration(descriptor, partial(add_IngestServiceServicer_to_server, servicer))
     settings = AuthSettings(issuer=issuer, jwks_url=f"{issuer}/protocol/openid-connect/certs")
