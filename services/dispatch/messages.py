@@ -26,7 +26,11 @@ from services.dispatch.domain.limits import (
 )
 from services.dispatch.domain.template import NewTemplate, check_new_template
 from services.dispatch.errors import FieldInvalidError
-from services.dispatch.usecases import CHANNEL_NAMES, Dispatched
+from services.dispatch.usecases import (
+    CHANNEL_NAMES,
+    PROVIDER_TEMPLATE_CHANNEL_NAMES,
+    Dispatched,
+)
 
 if TYPE_CHECKING:
     from services.dispatch.domain.account import Account
@@ -139,7 +143,12 @@ def template_of(message: pb.Template) -> NewTemplate:
         data={name: unicodedata.normalize("NFC", text) for name, text in message.data.items()},
     )
     found = Fields("template")
-    check_new_template(found, template, channels=CHANNEL_NAMES)
+    check_new_template(
+        found,
+        template,
+        channels=CHANNEL_NAMES,
+        provider_template_channels=PROVIDER_TEMPLATE_CHANNEL_NAMES,
+    )
     found.raise_as(FieldInvalidError)
     return template
 

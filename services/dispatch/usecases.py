@@ -46,6 +46,10 @@ class Dispatched:
 
 
 CHANNEL_NAMES: Final = frozenset(channels.CHANNELS)
+# Of which a template must name the provider's own.
+PROVIDER_TEMPLATE_CHANNEL_NAMES: Final = frozenset(
+    name for name, channel in channels.CHANNELS.items() if channel.needs_provider_template
+)
 # What was read of a decision's id: good, or why not.
 ReadDecision: TypeAlias = UUID | FieldInvalidError
 DispatchAnswer: TypeAlias = "Dispatched | LeoError"

@@ -131,6 +131,10 @@ class Channel(Protocol):
     def required_credentials(self) -> frozenset[str]:
         """Names of the secrets without which an account cannot be."""
 
+    @property
+    def needs_provider_template(self) -> bool:
+        """Whether the provider sends nothing but templates of its own, which ours must name."""
+
     async def send(
         self, message: Message, account: Account, client: HttpClient, *, timeout: timedelta
     ) -> SendResult:

@@ -93,6 +93,7 @@ class ZaloTemplate:
     )
     required_settings = frozenset({"app_id", "base_url"})
     required_credentials = frozenset({"access_token", "oa_secret_key"})
+    needs_provider_template = True
 
     async def send(
         self, message: Message, account: Account, client: HttpClient, *, timeout: timedelta

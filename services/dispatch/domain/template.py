@@ -43,11 +43,26 @@ class Template:
     updated_at: datetime
 
 
-def check_new_template(found: Fields, template: NewTemplate, *, channels: Collection[str]) -> None:
-    """Note in `found` what is wrong around the texts; what stands in them is rendering's to say."""
+def check_new_template(
+    found: Fields,
+    template: NewTemplate,
+    *,
+    channels: Collection[str],
+    provider_template_channels: Collection[str],
+) -> None:
+    """Note in `found` what is wrong around the texts; what stands in them is rendering's to say.
+
+    Args:
+        found: where it is noted.
+        template: what is to be stored.
+        channels: the names of all channels.
+        provider_template_channels: of those whose provider sends nothing but its own templates.
+    """
     found.name("name", template.name)
     if template.channel not in channels:
         found.refuse("channel", f"must be one of: {', '.join(sorted(channels))}")
+    if template.channel in provider_template_channels and not template.provider_template_id:
+        found.refuse("provider_template_id", f"is required by {template.channel}")
     found.text(
         "provider_template_id",
         template.provider_template_id,

@@ -13,6 +13,7 @@ from leo.dispatch.v1.dispatch_service_pb2 import (
     Template,
 )
 from leo_sdk import ExistsError, InvalidError, LeoRpcError, MissingError, StateError
+from services.dispatch import messages
 from tests.contract.dispatch.world import CHANNEL, World
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ async def test_a_name_is_taken_once_a_tenant(
         ({"name": ""}, "template.name"),
         ({"name": "Thank You"}, "template.name"),
         ({"channel": "pigeon"}, "template.channel"),
+        ({"provider_template_id": ""}, "template.provider_template_id"),
         ({"provider_template_id": "x" * 65}, "template.provider_template_id"),
         ({"data": {}}, "template.data"),
         ({"data": {str(n): "x" for n in range(51)}}, "template.data"),
@@ -119,6 +121,13 @@ async def test_bad_fields_are_named(client: Client, changes: dict[str, Any], fie
         await create(client, **changes)
     assert refused.value.reason == "FIELD_INVALID"
     assert [violation.field for violation in refused.value.violations] == [field]
+
+
+async def test_the_providers_template_is_asked_for_only_where_its_channel_needs_one(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "PROVIDER_TEMPLATE_CHANNEL_NAMES", frozenset())
+    assert (await create(client, provider_template_id="")).provider_template_id == ""
 
 
 async def test_a_request_id_must_be_a_uuid4(client: Client) -> None:

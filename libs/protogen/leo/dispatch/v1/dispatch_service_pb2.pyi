@@ -290,7 +290,7 @@ class Template(_message.Message):
     channel: _builtins.str
     """The channel that it is for."""
     provider_template_id: _builtins.str
-    """The provider's own template, where the channel has such."""
+    """The provider's own template; required where the channel sends nothing else."""
     @_builtins.property
     def data(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Texts by name, with values in Jinja2, such as "{{ profile.given_name }}"; at most 50 of 2,000
