@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 QUEUE_NAME = "leo:dispatch"
 JOB_NAME = "ring"
 RING_TIMEOUT_SECONDS = 0.05
+# Where so many rings hang, somebody will hear one of them, or nobody is there. More than one,
+# because whoever has just heard it may have looked already.
+RING_COUNT_MAX = 10
 # After a failure nobody waits for Redis again for so long.
 PAUSE_SECONDS = 1.0
 # ARQ logs arguments and keeps them: this one says nothing.
@@ -69,7 +72,9 @@ class Doorbell:
         try:
             async with asyncio.timeout(RING_TIMEOUT_SECONDS):
                 pool = await self._opened()
-                await pool.enqueue_job(JOB_NAME, _SHARD)
+                # ARQ never takes a job back that no worker came for: it would keep them for ever.
+                if await pool.zcard(QUEUE_NAME) < RING_COUNT_MAX:
+                    await pool.enqueue_job(JOB_NAME, _SHARD)
         except Exception as error:  # noqa: BLE001 - whatever it is, the poll comes after
             self.failure_count += 1
             self._quiet_until = time.monotonic() + PAUSE_SECONDS

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from libs.embedded import EmbeddedValkey
 from libs.postgres import roles
-from services.dispatch.doorbell import QUEUE_NAME, Doorbell
+from services.dispatch.doorbell import QUEUE_NAME, RING_COUNT_MAX, Doorbell
 from tests.contract.auth.processes import free_address
 from tests.contract.dispatch.machines import until
 
@@ -192,6 +192,23 @@ async def test_a_ring_waits_no_longer_than_it_may(valkey: EmbeddedValkey) -> Non
         finally:
             valkey.process.send_signal(signal.SIGCONT)
         assert doorbell.failure_count == 1
+
+
+async def test_rings_do_not_pile_up_while_no_worker_runs_and_are_heard_by_the_next(
+    site: Site, environment: dict[str, str], tmp_path: Path, valkey: EmbeddedValkey
+) -> None:
+    environment |= {"LEO_REDIS_URL": valkey.url, "LEO_MACHINE_POLL_INTERVAL": NEVER}
+    async with Doorbell(valkey.url) as doorbell, Redis.from_url(valkey.url) as redis:
+        for _ in range(3 * RING_COUNT_MAX):
+            await doorbell.ring()
+        assert doorbell.failure_count == 0
+        assert await redis.zcard(QUEUE_NAME) == RING_COUNT_MAX
+        assert len(await redis.keys("arq:job:*")) == RING_COUNT_MAX
+        async with working(environment, tmp_path / "log"):
+            while await redis.zcard(QUEUE_NAME):  # noqa: ASYNC110 - another process hears them
+                await asyncio.sleep(0.01)
+            await site.delivery()
+            await ring_until(site, doorbell, accepted=1)
 
 
 async def test_a_job_says_nothing(valkey: EmbeddedValkey) -> None:
