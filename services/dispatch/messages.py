@@ -96,7 +96,9 @@ def delivery_message(delivery: Delivery) -> pb.Delivery:
     return pb.Delivery(
         delivery_id=str(delivery.delivery_id),
         decision_id=str(delivery.decision_id),
+        step=delivery.step,
         choice=delivery.choice,
+        follows_delivery_id=str(delivery.follows) if delivery.follows else "",
         channel=delivery.channel,
         account_id=str(delivery.account_id),
         template_id=str(delivery.template_id),

@@ -11,20 +11,20 @@ WHERE tenant_id = :tenant_id AND decision_id = ANY(:decision_ids::uuid[]) AND ou
 -- Rows come sorted by dedupe_key, so that two batches with the same decisions wait for each other in
 -- one order and cannot deadlock.
 INSERT INTO delivery_log (
-    tenant_id, delivery_id, decision_id, choice, channel, account_id, template_id, profile_id,
-    profile_version, purpose, recipient_ref, dedupe_key, state, due_at, expires_at
+    tenant_id, delivery_id, decision_id, step, choice, channel, account_id, template_id,
+    profile_id, profile_version, purpose, recipient_ref, dedupe_key, state, due_at, expires_at
 )
 SELECT
-    :tenant_id, d.delivery_id, d.decision_id, d.choice, d.channel, d.account_id, d.template_id,
-    d.profile_id, d.profile_version, d.purpose, d.recipient_ref, d.dedupe_key, 'pending',
-    greatest(leo_now(), d.not_before), d.expires_at
+    :tenant_id, d.delivery_id, d.decision_id, d.step, d.choice, d.channel, d.account_id,
+    d.template_id, d.profile_id, d.profile_version, d.purpose, d.recipient_ref, d.dedupe_key,
+    'pending', greatest(leo_now(), d.not_before), d.expires_at
 FROM unnest(
-    :delivery_ids::uuid[], :decision_ids::uuid[], :choices::int[], :channels::text[],
-    :account_ids::uuid[], :template_ids::uuid[], :profile_ids::uuid[], :profile_versions::int[],
-    :purposes::text[], :recipient_refs::text[], :dedupe_keys::bytea[],
+    :delivery_ids::uuid[], :decision_ids::uuid[], :steps::int[], :choices::int[],
+    :channels::text[], :account_ids::uuid[], :template_ids::uuid[], :profile_ids::uuid[],
+    :profile_versions::int[], :purposes::text[], :recipient_refs::text[], :dedupe_keys::bytea[],
     :not_befores::timestamptz[], :expires_ats::timestamptz[]
 ) AS d (
-    delivery_id, decision_id, choice, channel, account_id, template_id, profile_id,
+    delivery_id, decision_id, step, choice, channel, account_id, template_id, profile_id,
     profile_version, purpose, recipient_ref, dedupe_key, not_before, expires_at
 )
 ON CONFLICT (tenant_id, dedupe_key) DO NOTHING
@@ -38,8 +38,19 @@ WHERE tenant_id = :tenant_id AND dedupe_key = ANY(:dedupe_keys::bytea[]);
 -- name: select_deliveries
 -- In the order of list_delivery_ids. What receipts say is only ever added to, in any order.
 SELECT
-    delivery_id, decision_id, choice, channel, account_id, template_id, profile_id, state, reason,
-    attempt_count, provider_message_id, due_at, expires_at, created_at, updated_at,
+    delivery_id, decision_id, step, choice, channel, account_id, template_id, profile_id, state,
+    reason, attempt_count, provider_message_id, due_at, expires_at, created_at, updated_at,
+    (
+        SELECT b.delivery_id
+        FROM delivery_log AS b
+        WHERE
+            b.tenant_id = d.tenant_id
+            AND b.decision_id = d.decision_id
+            AND b.step = d.step
+            AND b.choice < d.choice
+        ORDER BY b.choice DESC
+        LIMIT 1
+    ) AS follows,
     (
         SELECT max(array_position(:reached::text[], r.kind))
         FROM delivery_receipt AS r

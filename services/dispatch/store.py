@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -15,6 +17,7 @@ from services.dispatch.domain.account import Account, SealedCredentials
 from services.dispatch.domain.delivery import (
     REACHED,
     Attempt,
+    Choice,
     Decision,
     Delivery,
     Receipt,
@@ -33,7 +36,7 @@ from services.dispatch.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     import asyncpg
 
@@ -72,36 +75,24 @@ class DispatchStore:
             For each of these decisions, the delivery's id and whether it is new.
         """
         async with self._database.tenant(tenant_id) as connection:
-            decisions = [
-                decision
+            firsts = [
+                Reached(decision, _FIRST_STEP, decision.choices[0])
                 async for row in _QUERIES.select_decisions(
                     connection, tenant_id=tenant_id, decision_ids=list(decision_ids)
                 )
-                if (decision := _decision(row)).choices
+                if (decision := decision_of(row)).choices
             ]
-            rows = sorted(
-                (
-                    dedupe_key_of(
-                        tenant_id,
-                        decision.decision_id,
-                        step=_FIRST_STEP,
-                        choice=decision.choices[0],
-                    ),
-                    decision,
-                )
-                for decision in decisions
-            )
-            keys = [key for key, _ in rows]
-            new = await _insert_deliveries(connection, tenant_id, rows) if rows else {}
+            keys = {first.decision.decision_id: first.dedupe_key(tenant_id) for first in firsts}
+            new = await insert_reached(connection, tenant_id, firsts) if firsts else {}
             stored = new
-            if len(new) < len(rows):
+            if len(new) < len(firsts):
                 stored = {
                     row["dedupe_key"]: row["delivery_id"]
                     async for row in _QUERIES.select_delivery_ids(
-                        connection, tenant_id=tenant_id, dedupe_keys=keys
+                        connection, tenant_id=tenant_id, dedupe_keys=list(keys.values())
                     )
                 }
-        return {decision.decision_id: (stored[key], key in new) for key, decision in rows}
+        return {decision_id: (stored[key], key in new) for decision_id, key in keys.items()}
 
     async def get_delivery(
         self, tenant_id: UUID, delivery_id: UUID
@@ -324,11 +315,28 @@ class DispatchStore:
         ]
 
 
-async def _insert_deliveries(
-    connection: Connection, tenant_id: UUID, rows: Sequence[tuple[bytes, Decision]]
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The choice of a decision whose turn it is."""
+
+    decision: Decision
+    step: int
+    choice: Choice
+
+    def dedupe_key(self, tenant_id: UUID) -> bytes:
+        """What its delivery is known by."""
+        return dedupe_key_of(
+            tenant_id, self.decision.decision_id, step=self.step, choice=self.choice
+        )
+
+
+async def insert_reached(
+    connection: Connection, tenant_id: UUID, reached: Sequence[Reached]
 ) -> dict[bytes, UUID]:
-    decisions = [decision for _, decision in rows]
-    firsts = [decision.choices[0] for decision in decisions]
+    """Make the deliveries of choices that have none; by dedupe key, those that are new."""
+    rows = sorted(((each.dedupe_key(tenant_id), each) for each in reached), key=itemgetter(0))
+    choices = [each.choice for _, each in rows]
+    decisions = [each.decision for _, each in rows]
     return {
         row["dedupe_key"]: row["delivery_id"]
         async for row in _QUERIES.insert_deliveries(
@@ -336,14 +344,15 @@ async def _insert_deliveries(
             tenant_id=tenant_id,
             delivery_ids=[uuid7() for _ in rows],
             decision_ids=[decision.decision_id for decision in decisions],
-            choices=[choice.number for choice in firsts],
-            channels=[choice.channel for choice in firsts],
-            account_ids=[choice.account_id for choice in firsts],
-            template_ids=[choice.template_id for choice in firsts],
+            steps=[each.step for _, each in rows],
+            choices=[choice.number for choice in choices],
+            channels=[choice.channel for choice in choices],
+            account_ids=[choice.account_id for choice in choices],
+            template_ids=[choice.template_id for choice in choices],
             profile_ids=[decision.profile_id for decision in decisions],
             profile_versions=[decision.profile_version for decision in decisions],
-            purposes=[choice.purpose for choice in firsts],
-            recipient_refs=[choice.recipient_ref for choice in firsts],
+            purposes=[choice.purpose for choice in choices],
+            recipient_refs=[choice.recipient_ref for choice in choices],
             dedupe_keys=[key for key, _ in rows],
             not_befores=[decision.not_before for decision in decisions],
             expires_ats=[decision.expires_at for decision in decisions],
@@ -410,7 +419,8 @@ async def _select_deliveries(
     ]
 
 
-def _decision(row: asyncpg.Record) -> Decision:
+def decision_of(row: Mapping[str, Any]) -> Decision:
+    """A decision from its columns, of which `choices` is JSON."""
     choices = [choice_of(choice) for choice in orjson.loads(row["choices"])]
     return Decision(**{**row, "choices": choices})
 

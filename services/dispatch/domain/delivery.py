@@ -65,19 +65,26 @@ class Decision:
     not_before: datetime | None
     expires_at: datetime
 
+    def choice_after(self, number: int) -> Choice | None:
+        """The next possible way behind the one at this position of the rule's order."""
+        return next((choice for choice in self.choices if choice.number > number), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """A delivery as it is now.
 
     Attributes:
+        follows: the delivery of an earlier choice whose end brought this one; None for a first one.
         reached: the best of REACHED that receipts say; empty without any.
         not_before: when its turn comes, while it waits; else None.
     """
 
     delivery_id: UUID
     decision_id: UUID
+    step: int
     choice: int
+    follows: UUID | None
     channel: str
     account_id: UUID
     template_id: UUID

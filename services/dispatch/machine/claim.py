@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -20,6 +20,7 @@ from services.dispatch.channels import CHANNELS, contract
 from services.dispatch.domain.account import SealedCredentials
 from services.dispatch.domain.values import Event, values_of
 from services.dispatch.envelope import EnvelopeError, open_
+from services.dispatch.machine.moves import Move, move
 from services.dispatch.machine.transitions import without_sending
 from services.dispatch.rendering import MissingValueError, RenderError, render
 
@@ -84,7 +85,7 @@ class _Sorted:
     """The due rows, by what becomes of them."""
 
     ready: list[tuple[asyncpg.Record, contract.Message]]
-    ended: list[tuple[UUID, State, str]]
+    ended: list[Move]
     broken: dict[UUID, str]
 
 
@@ -177,16 +178,16 @@ class Claims:
             Whether it may be tried again.
         """
         async with self._database.tenant(tenant_id) as connection:
-            state = await _QUERIES.count_failure(
-                connection,
-                tenant_id=tenant_id,
-                delivery_id=delivery_id,
-                failure_count_max=self._settings.failure_count_max,
-                reason=reason,
+            row = await _QUERIES.count_failure(
+                connection, tenant_id=tenant_id, delivery_id=delivery_id, reason=reason
             )
-            if state in ("dead_letter", "outcome_unknown"):
-                await _record_ends(connection, [(delivery_id, state, reason)])
-        return state in ("pending", "retry_wait")
+            if row is None:
+                return False
+            if row["failure_count"] < self._settings.failure_count_max:
+                return True
+            end = _end_of(delivery_id, row, "dead_letter", reason)
+            await _end(connection, tenant_id, [end])
+        return False
 
     async def postpone(self, tenant_id: UUID, delivery_id: UUID, reason: str) -> None:
         """Let a delivery that failed before its intent wait."""
@@ -265,9 +266,20 @@ def _sort(due: list[asyncpg.Record]) -> _Sorted:
         if isinstance(outcome, contract.Message):
             found.ready.append((row, outcome))
         else:
-            state, reason = without_sending(*outcome, in_doubt=row["in_doubt"])
-            found.ended.append((row["delivery_id"], state, reason))
+            found.ended.append(_end_of(row["delivery_id"], row, *outcome))
     return found
+
+
+def _end_of(delivery_id: UUID, row: asyncpg.Record, state: State, reason: str) -> Move:
+    """How a delivery ends that is not sent (again)."""
+    state, reason = without_sending(state, reason, in_doubt=row["in_doubt"])
+    return Move(
+        delivery_id=delivery_id,
+        epoch=row["epoch"],
+        state=state,
+        reason=reason,
+        in_doubt=row["in_doubt"],
+    )
 
 
 def _check(row: asyncpg.Record) -> contract.Message | tuple[State, str]:  # noqa: PLR0911
@@ -310,21 +322,9 @@ def _check(row: asyncpg.Record) -> contract.Message | tuple[State, str]:  # noqa
     )
 
 
-async def _end(
-    connection: Connection, tenant_id: UUID, ended: list[tuple[UUID, State, str]]
-) -> None:
-    await _QUERIES.end_deliveries(
-        connection,
-        tenant_id=tenant_id,
-        delivery_ids=[delivery_id for delivery_id, _, _ in ended],
-        states=[state for _, state, _ in ended],
-        reasons=[reason for _, _, reason in ended],
-    )
-    await _record_ends(connection, ended)
-
-
-async def _record_ends(connection: Connection, ended: list[tuple[UUID, Any, str]]) -> None:
-    """Ends without an attempt have no row of their own: the audit entry names them."""
+async def _end(connection: Connection, tenant_id: UUID, ended: list[Move]) -> None:
+    """End what is not sent. That leaves no row of its own: the audit entry names it."""
+    await move(connection, tenant_id, ended)
     await audit.append(
         connection,
         kind="deliveries_ended",
@@ -332,7 +332,7 @@ async def _record_ends(connection: Connection, ended: list[tuple[UUID, Any, str]
         call_id="",
         recorded_table=None,
         leaves=[],
-        details={"deliveries": [[str(item), state, reason] for item, state, reason in ended]},
+        details={"deliveries": [[str(end.delivery_id), end.state, end.reason] for end in ended]},
     )
 
 

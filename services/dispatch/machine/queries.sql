@@ -91,14 +91,6 @@ WHERE
 ORDER BY due_at
 LIMIT :count_max;
 
--- name: end_deliveries!
--- Those that are not sent after all.
-UPDATE delivery_log AS l
-SET state = r.state, reason = r.reason
-FROM unnest(:delivery_ids::uuid[], :states::text[], :reasons::text[])
-    AS r (delivery_id, state, reason)
-WHERE l.tenant_id = :tenant_id AND l.delivery_id = r.delivery_id;
-
 -- name: start_sending
 -- The claim: from here on only whoever holds this epoch may write a result.
 UPDATE delivery_log AS l
@@ -150,8 +142,8 @@ WHERE
             AND late.phase = 'late'
     );
 
--- name: write_results!
--- Fenced: a row that is not sending under this epoch any more stays as it is.
+-- name: move_deliveries!
+-- Fenced: what was claimed again since, or is at its end, stays as it is.
 UPDATE delivery_log AS l
 SET
     state = r.state,
@@ -159,7 +151,7 @@ SET
     in_doubt = r.in_doubt,
     due_at = coalesce(r.due_at, l.due_at),
     lease_until = NULL,
-    provider_message_id = r.provider_message_id
+    provider_message_id = coalesce(nullif(r.provider_message_id, ''), l.provider_message_id)
 FROM unnest(
     :delivery_ids::uuid[], :epochs::int[], :states::text[], :reasons::text[],
     :in_doubts::boolean[], :due_ats::timestamptz[], :provider_message_ids::text[]
@@ -168,11 +160,25 @@ WHERE
     l.tenant_id = :tenant_id
     AND l.delivery_id = r.delivery_id
     AND l.epoch = r.epoch
-    AND l.state = 'sending';
+    AND l.state IN ('pending', 'sending', 'retry_wait', 'outcome_unknown');
+
+-- name: select_decisions_of_ended
+-- What may come after deliveries that have just ended. All choices of a decision are worth as long
+-- as it is itself: none is made that could only expire.
+SELECT
+    l.step, l.choice, d.decision_id, d.profile_id, d.profile_version, d.choices, d.not_before,
+    d.expires_at
+FROM delivery_log AS l
+JOIN decision AS d ON d.tenant_id = l.tenant_id AND d.decision_id = l.decision_id
+WHERE
+    l.tenant_id = :tenant_id
+    AND l.delivery_id = ANY(:delivery_ids::uuid[])
+    AND l.state = ANY(:states::text[])
+    AND d.expires_at > leo_now();
 
 -- name: lock_deliveries
 -- In order, so that two writers cannot deadlock.
-SELECT delivery_id, state, epoch, in_doubt
+SELECT delivery_id, state, epoch, in_doubt, expires_at
 FROM delivery_log
 WHERE tenant_id = :tenant_id AND delivery_id = ANY(:delivery_ids::uuid[])
 ORDER BY delivery_id
@@ -217,7 +223,9 @@ FOR UPDATE SKIP LOCKED;
 SELECT
     l.delivery_id,
     l.state,
+    l.epoch,
     l.attempt_count,
+    l.expires_at,
     coalesce(bool_or(a.kind = 'accepted'), false) AS is_accepted,
     coalesce(bool_or(a.kind = 'unknown' AND late.kind IS NULL), false) AS in_doubt,
     min(a.kind) FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result') AS last_kind,
@@ -233,22 +241,12 @@ LEFT JOIN delivery_attempt AS late
     AND late.phase = 'late'
     AND late.kind <> 'unknown'
 WHERE l.tenant_id = :tenant_id AND l.delivery_id = ANY(:delivery_ids::uuid[])
-GROUP BY l.delivery_id, l.state, l.attempt_count;
+GROUP BY l.delivery_id, l.state, l.epoch, l.attempt_count, l.expires_at;
 
--- name: merge_late!
-UPDATE delivery_log
-SET
-    state = :state,
-    reason = :reason,
-    in_doubt = :in_doubt,
-    due_at = coalesce(:due_at, due_at),
-    provider_message_id = :provider_message_id
-WHERE tenant_id = :tenant_id AND delivery_id = :delivery_id;
-
--- name: settle$
+-- name: select_proved^
 -- A receipt that carries our reference proves that the provider took the message.
-UPDATE delivery_log AS l
-SET state = 'accepted', reason = 'a receipt proves that the provider took it'
+SELECT l.epoch, l.in_doubt
+FROM delivery_log AS l
 WHERE
     l.tenant_id = :tenant_id
     AND l.delivery_id = :delivery_id
@@ -260,25 +258,17 @@ WHERE
             r.tenant_id = l.tenant_id
             AND r.delivery_id = l.delivery_id
             AND r.kind IN ('sent', 'delivered', 'read', 'clicked')
-    )
-RETURNING l.delivery_id;
+    );
 
--- name: count_failure$
+-- name: count_failure^
 -- Before the intent, so no call is open.
 UPDATE delivery_log
-SET
-    failure_count = failure_count + 1,
-    state = CASE
-        WHEN failure_count + 1 < :failure_count_max THEN state
-        WHEN in_doubt THEN 'outcome_unknown'
-        ELSE 'dead_letter'
-    END,
-    reason = :reason
+SET failure_count = failure_count + 1, reason = :reason
 WHERE
     tenant_id = :tenant_id
     AND delivery_id = :delivery_id
     AND state IN ('pending', 'retry_wait')
-RETURNING state;
+RETURNING failure_count, epoch, in_doubt;
 
 -- name: postpone!
 -- Another try later; the wait doubles with each failure.

@@ -13,10 +13,11 @@ from libs.postgres.queries import load_queries
 from services.dispatch.channels import CHANNELS
 from services.dispatch.channels.contract import SendResult
 from services.dispatch.machine.claim import ACTOR
+from services.dispatch.machine.moves import Move, move
 from services.dispatch.machine.transitions import Next, after_result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -121,15 +122,12 @@ class Results:
         fenced: list[Attempted] = []
         late: list[Attempted] = []
         for item in attempted:
-            row = stored[item.delivery_id]
-            holds = row["state"] == "sending" and row["epoch"] == item.epoch
-            (fenced if holds else late).append(item)
+            (fenced if _holds(item, stored[item.delivery_id]) else late).append(item)
         late = await _ended_by_lease(connection, tenant_id, late) if late else []
         if fenced or late:
             await _insert_attempts(connection, tenant_id, fenced=fenced, late=late, now=now)
         if fenced:
-            doubtful = {item.delivery_id for item in fenced if stored[item.delivery_id]["in_doubt"]}
-            await self._end(connection, tenant_id, fenced, doubtful, now)
+            await self._end(connection, tenant_id, fenced, stored, now)
         for item in late:
             await self._merge_late(connection, tenant_id, item, now)
 
@@ -138,31 +136,31 @@ class Results:
         connection: Connection,
         tenant_id: UUID,
         fenced: Sequence[Attempted],
-        doubtful: set[UUID],
+        stored: Mapping[UUID, asyncpg.Record],
         now: datetime,
     ) -> None:
         """Move the deliveries of attempts that ended in time."""
+        doubtful = {item.delivery_id for item in fenced if stored[item.delivery_id]["in_doubt"]}
         # A late answer to an earlier attempt may have come while this one was under way.
         known = await _evidence(connection, tenant_id, doubtful) if doubtful else {}
-        steps = [
-            self._next(item, known.get(item.delivery_id), item.result, item.attempt, now)
-            for item in fenced
-        ]
-        await _QUERIES.write_results(
-            connection,
-            tenant_id=tenant_id,
-            delivery_ids=[item.delivery_id for item in fenced],
-            epochs=[item.epoch for item in fenced],
-            states=[step.state for step in steps],
-            reasons=[step.reason for step in steps],
-            in_doubts=[step.in_doubt for step in steps],
-            due_ats=[step.due_at for step in steps],
-            provider_message_ids=[item.result.provider_message_id for item in fenced],
-        )
-        for item, step in zip(fenced, steps, strict=True):
-            if step.state == "outcome_unknown":
+        moves = []
+        for item in fenced:
+            row = stored[item.delivery_id]
+            evidence = known.get(item.delivery_id)
+            step = self._next(
+                item,
+                evidence,
+                item.result,
+                attempt=item.attempt,
+                expires_at=row["expires_at"],
+                now=now,
+            )
+            moves.append(_move(item, step, item.epoch))
+        await move(connection, tenant_id, moves)
+        for moved in moves:
+            if moved.state == "outcome_unknown":
                 # The receipt may have overtaken the answer that never came.
-                await settle(connection, tenant_id, item.delivery_id)
+                await settle(connection, tenant_id, moved.delivery_id)
 
     async def _merge_late(
         self, connection: Connection, tenant_id: UUID, item: Attempted, now: datetime
@@ -184,24 +182,24 @@ class Results:
                 code="",
                 reason=evidence["last_reason"],
             )
-        step = self._next(item, evidence, result, evidence["attempt_count"], now)
-        await _QUERIES.merge_late(
-            connection,
-            tenant_id=tenant_id,
-            delivery_id=item.delivery_id,
-            state=step.state,
-            reason=step.reason,
-            in_doubt=step.in_doubt,
-            due_at=step.due_at,
-            provider_message_id=item.result.provider_message_id,
+        step = self._next(
+            item,
+            evidence,
+            result,
+            attempt=evidence["attempt_count"],
+            expires_at=evidence["expires_at"],
+            now=now,
         )
+        await move(connection, tenant_id, [_move(item, step, evidence["epoch"])])
 
     def _next(
         self,
         item: Attempted,
         evidence: asyncpg.Record | None,
         result: SendResult,
+        *,
         attempt: int,
+        expires_at: datetime,
         now: datetime,
     ) -> Next:
         in_doubt = evidence is not None and evidence["in_doubt"]
@@ -209,12 +207,31 @@ class Results:
             return Next("accepted", "", in_doubt=in_doubt)
         return after_result(
             result,
+            delivery_id=item.delivery_id,
             capabilities=CHANNELS[item.channel].capabilities,
             in_doubt=in_doubt,
             attempt=attempt,
             now=now,
+            expires_at=expires_at,
             settings=self._settings,
         )
+
+
+def _holds(item: Attempted, row: asyncpg.Record) -> bool:
+    """Whether whoever ends this attempt still holds the delivery: the fence."""
+    return bool(row["state"] == "sending" and row["epoch"] == item.epoch)
+
+
+def _move(item: Attempted, step: Next, epoch: int) -> Move:
+    return Move(
+        delivery_id=item.delivery_id,
+        epoch=epoch,
+        state=step.state,
+        reason=step.reason,
+        in_doubt=step.in_doubt,
+        due_at=step.due_at,
+        provider_message_id=item.result.provider_message_id,
+    )
 
 
 async def settle(connection: Connection, tenant_id: UUID, delivery_id: UUID) -> None:
@@ -222,8 +239,16 @@ async def settle(connection: Connection, tenant_id: UUID, delivery_id: UUID) -> 
 
     Call it under the delivery's lock, after its receipts are stored.
     """
-    settled = await _QUERIES.settle(connection, tenant_id=tenant_id, delivery_id=delivery_id)
-    if settled is not None:
+    proved = await _QUERIES.select_proved(connection, tenant_id=tenant_id, delivery_id=delivery_id)
+    if proved is not None:
+        accepted = Move(
+            delivery_id=delivery_id,
+            epoch=proved["epoch"],
+            state="accepted",
+            reason="a receipt proves that the provider took it",
+            in_doubt=proved["in_doubt"],
+        )
+        await move(connection, tenant_id, [accepted])
         await audit.append(
             connection,
             kind="delivery_settled",

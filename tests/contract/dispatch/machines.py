@@ -123,23 +123,30 @@ class Site:
         await self.world.consent(person)
         return person
 
-    async def delivery(self, person: Person | None = None) -> UUID:
+    async def delivery(self, person: Person | None = None, **decision: Any) -> UUID:
         """A pending delivery, to a new person unless one is given."""
         person = person or await self.person()
         decision_id = await self.world.decision(
             person,
-            event_id=await self.world.event(person),
-            account_id=self.account_id,
-            template_id=self.template_id,
+            **{
+                "event_id": await self.world.event(person),
+                "account_id": self.account_id,
+                "template_id": self.template_id,
+            }
+            | decision,
         )
+        return await self.dispatch(decision_id)
+
+    async def dispatch(self, decision_id: UUID) -> UUID:
+        """The first delivery of a decision."""
         (answer,) = await batch_dispatch(
             DispatchStore(self.database), Doorbell(""), self.world.tenant_id, [decision_id]
         )
         assert isinstance(answer, Dispatched)
         return answer.delivery_id
 
-    async def deliveries(self, count: int) -> list[UUID]:
-        return [await self.delivery() for _ in range(count)]
+    async def deliveries(self, count: int, **decision: Any) -> list[UUID]:
+        return [await self.delivery(**decision) for _ in range(count)]
 
     def settings(self, **changes: Any) -> MachineSettings:
         return MachineSettings(**(SETTINGS | changes))

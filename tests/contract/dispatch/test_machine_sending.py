@@ -13,6 +13,7 @@ from services.dispatch.channels import zalo_template
 from services.dispatch.channels.zalo_template import ZaloTemplate
 from services.dispatch.doorbell import Doorbell
 from services.dispatch.envelope import KeyRing
+from services.dispatch.machine import transitions
 from services.dispatch.machine.claim import Claims
 from services.dispatch.store import DispatchStore
 from services.dispatch.usecases import batch_dispatch
@@ -138,6 +139,7 @@ async def test_throttling_passes_however_often_it_comes(
 ) -> None:
     # Not the next minute.
     monkeypatch.setattr(zalo_template, "retry_time", lambda _class, now: now)
+    monkeypatch.setattr(transitions, "SPREADS", {})
     await site.simulator.add_faults({"kind": "throttled", "count_max": 3})
     delivery_id = await site.delivery()
     async with site.machine(attempt_count_max=1):
@@ -149,12 +151,30 @@ async def test_throttling_passes_however_often_it_comes(
 
 async def test_the_night_of_the_provider_ends_in_the_morning(site: Site) -> None:
     await site.simulator.add_faults({"kind": "error_code", "code": -133})
+    first, second = await site.deliveries(2, worth=timedelta(days=2))
+    async with site.machine():
+        await site.wait_for(retry_wait=2)
+    due = [(await site.row(delivery_id))["due_at"] for delivery_id in (first, second)]
+    assert min(due) > datetime.now(UTC)
+    # From six o'clock on, and not all at once.
+    assert due[0] != due[1]
+    for due_at in due:
+        local = due_at.astimezone(VIETNAM)
+        assert local.hour == 6
+        assert local.minute < 30
+    assert await site.breaches() == []
+
+
+async def test_a_night_that_is_longer_than_the_message_is_worth_ends_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    monkeypatch.setattr(zalo_template, "retry_time", lambda _class, _now: tomorrow)
+    await site.simulator.add_faults({"kind": "error_code", "code": -133})
     delivery_id = await site.delivery()
     async with site.machine():
-        await site.wait_for(retry_wait=1)
-    due_at = (await site.row(delivery_id))["due_at"]
-    assert due_at > datetime.now(UTC)
-    assert due_at.astimezone(VIETNAM).strftime("%H:%M:%S.%f") == "06:00:00.000000"
+        await site.wait_for(failed=1)
+    assert (await site.outcome(delivery_id))[1].endswith(transitions.TOO_LATE)
     assert await site.breaches() == []
 
 

@@ -90,6 +90,7 @@ class World:
         event_id: UUID | None = None,
         account_id: UUID | None = None,
         template_id: UUID | None = None,
+        worth: timedelta = timedelta(hours=1),
     ) -> UUID:
         """A decision about an event of the person, by default to act in one way."""
         decision_id: UUID = uuid7()
@@ -119,7 +120,7 @@ class World:
             uuid4(),
             outcome,
             not_before,
-            datetime.now(UTC) + timedelta(hours=1),
+            datetime.now(UTC) + worth,
             orjson.dumps(choices).decode(),
             entry_id,
         )

@@ -3,14 +3,22 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from uuid import UUID, uuid4
 
 import pytest
 
 from services.dispatch.channels.contract import Capabilities, ProviderClass, SendKind, SendResult
 from services.dispatch.machine.settings import MachineSettings
-from services.dispatch.machine.transitions import Next, after_result, without_sending
+from services.dispatch.machine.transitions import (
+    SPREADS,
+    TOO_LATE,
+    Next,
+    after_result,
+    without_sending,
+)
 
 NOW = datetime(2026, 11, 25, 8, tzinfo=UTC)
+ANY = UUID(int=1)
 THEN = NOW + timedelta(hours=3)
 SETTINGS = MachineSettings(
     attempt_count_max=4, backoff_min=timedelta(seconds=8), backoff_max=timedelta(seconds=60)
@@ -31,16 +39,20 @@ def after(
     in_doubt: bool = False,
     attempt: int = 1,
     retry_at: datetime | None = None,
+    delivery_id: UUID = ANY,
+    expires_at: datetime = NOW + timedelta(days=1),
 ) -> Next:
     result = SendResult(
         kind=kind, provider_class=provider_class, code="c", reason="why", retry_at=retry_at
     )
     return after_result(
         result,
+        delivery_id=delivery_id,
         capabilities=capabilities,
         in_doubt=in_doubt,
         attempt=attempt,
         now=NOW,
+        expires_at=expires_at,
         settings=SETTINGS,
     )
 
@@ -111,7 +123,66 @@ def test_what_passes_by_itself_is_never_the_last_attempt(provider_class: Provide
 
 
 def test_the_providers_time_counts() -> None:
-    assert after("retry_at", "Q", retry_at=THEN).due_at == THEN
+    # Of this class nothing is known but the time itself.
+    assert after("retry_at", "R", retry_at=THEN).due_at == THEN
+
+
+@pytest.mark.parametrize("provider_class", SPREADS)
+def test_what_waits_for_one_moment_comes_back_one_by_one(provider_class: ProviderClass) -> None:
+    def due_at(delivery_id: UUID) -> datetime:
+        found = after("retry_at", provider_class, retry_at=THEN, delivery_id=delivery_id)
+        assert found.due_at is not None
+        return found.due_at
+
+    deliveries = [uuid4() for _ in range(1000)]
+    waits = [due_at(delivery_id) - THEN for delivery_id in deliveries]
+    spread = SPREADS[provider_class]
+    assert timedelta(0) <= min(waits) < max(waits) < spread
+    # Each tenth of the time gets about a tenth of them; less than half of that is no chance.
+    tenths = [0] * 10
+    for wait in waits:
+        tenths[int(wait / spread * 10)] += 1
+    assert min(tenths) > 50
+    assert due_at(deliveries[0]) == due_at(deliveries[0])
+
+
+@pytest.mark.parametrize("spread", [timedelta(microseconds=1), timedelta(seconds=10)])
+def test_nothing_waits_beyond_its_time_to_live(spread: timedelta) -> None:
+    for number in range(100):
+        found = after(
+            "retry_at",
+            "D",
+            retry_at=THEN,
+            expires_at=THEN + spread,
+            delivery_id=UUID(int=number),
+        )
+        assert found.state == "retry_wait"
+        assert found.due_at is not None
+        assert THEN <= found.due_at < THEN + spread
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_doubt", "state"),
+    [
+        ("retry_at", False, "failed"),
+        ("retry_at", True, "outcome_unknown"),
+        ("unknown", False, "outcome_unknown"),
+    ],
+)
+def test_what_can_be_tried_again_too_late_alone_is_at_its_end(
+    kind: SendKind,
+    in_doubt: bool,  # noqa: FBT001
+    state: str,
+) -> None:
+    found = after(
+        kind,
+        "Q",
+        capabilities=WITH_KEY,
+        in_doubt=in_doubt,
+        retry_at=THEN,
+        expires_at=THEN,
+    )
+    assert (found.state, found.reason, found.due_at) == (state, f"why{TOO_LATE}", None)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,8 @@ class Delivery(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    FOLLOWS_DELIVERY_ID_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.str
     """UUIDv7, made by the server; the reference that the provider gets."""
     decision_id: _builtins.str
@@ -126,6 +128,12 @@ class Delivery(_message.Message):
     """The best that receipts say: "", "sent", "delivered", "read" or "clicked"."""
     provider_message_id: _builtins.str
     """The provider's own id, once it took the message."""
+    step: _builtins.int
+    """The step of the journey that it belongs to, from 0."""
+    follows_delivery_id: _builtins.str
+    """The delivery of an earlier choice that ended without reaching the person, so that this one
+    came; empty for the first choice.
+    """
     @_builtins.property
     def not_before_time(self) -> _timestamp_pb2.Timestamp:
         """It waits until then."""
@@ -161,10 +169,12 @@ class Delivery(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        step: _builtins.int = ...,
+        follows_delivery_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "not_before_time", b"not_before_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempt_count", b"attempt_count", "channel", b"channel", "choice", b"choice", "create_time", b"create_time", "decision_id", b"decision_id", "delivery_id", b"delivery_id", "expire_time", b"expire_time", "not_before_time", b"not_before_time", "profile_id", b"profile_id", "provider_message_id", b"provider_message_id", "reached", b"reached", "reason", b"reason", "state", b"state", "template_id", b"template_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "attempt_count", b"attempt_count", "channel", b"channel", "choice", b"choice", "create_time", b"create_time", "decision_id", b"decision_id", "delivery_id", b"delivery_id", "expire_time", b"expire_time", "follows_delivery_id", b"follows_delivery_id", "not_before_time", b"not_before_time", "profile_id", b"profile_id", "provider_message_id", b"provider_message_id", "reached", b"reached", "reason", b"reason", "state", b"state", "step", b"step", "template_id", b"template_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
