@@ -224,7 +224,8 @@ def _add_delivery(story: Story, branch: Tree, made: Step) -> None:
         if (step.step == "delivery" and step.id == made.id) or step.parent_id == made.id
     ]
     (state,) = (step for step in steps if step.step == "delivery" and step is not made)
-    label = Text(f"by {made.channel}: ")
+    then = "then " if "follows" in made.details else ""
+    label = Text(f"{then}by {made.channel} (choice {made.details['choice']}): ")
     label.append(state.outcome, style=_COLOURS.get(state.outcome, "bold"))
     label.append(f"  {made.id}", style="dim")
     delivery = branch.add(label)
@@ -270,7 +271,8 @@ def _delivery_words(story: Story, step: Step) -> str:
         return f"{answer} [{' '.join(codes)}]" if codes else answer
     if step.outcome == "created":
         to = f"made: {details['purpose']} to {details['recipient_ref']}"
-        return f"{to}, template {details['template']}" if "template" in details else to
+        to += f", template {details['template']}" if "template" in details else ""
+        return f"{to}; {step.reason}" if step.reason else to
     words = _why(STANDS[step.outcome], step.reason)
     return f"{words}; due {_moment(story, details['due_at'])}" if "due_at" in details else words
 
@@ -288,8 +290,9 @@ def in_one_sentence(story: Story) -> str:
 
 def _acted_sentence(story: Story, decision: Step) -> str:
     states = [step for step in story.of("delivery", decision.id) if step.outcome != "created"]
-    told = [_fate(story, state) for state in states] or ["no delivery is made yet"]
-    sentence = "; ".join([_decided(decision), *told])
+    # One after the other: each choice's end brings the next.
+    told = "; then ".join(_fate(story, state) for state in states) or "no delivery is made yet"
+    sentence = f"{_decided(decision)}; {told}"
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.struct_pb2 import Struct
 
 from leo.decision.v1 import decision_service_pb2 as pb
 from libs import fields
@@ -243,6 +244,8 @@ def _decision_message(decision: StoredDecision) -> pb.Decision:
 
 def journey_step_message(step: JourneyStep) -> pb.JourneyStep:
     """One step of a journey."""
+    details = Struct()
+    details.update(step.details)
     return pb.JourneyStep(
         step_time=timestamp_of(step.at),
         step=step.step,
@@ -250,6 +253,8 @@ def journey_step_message(step: JourneyStep) -> pb.JourneyStep:
         reason=step.reason,
         id=str(step.id),
         parent_id=str(step.parent_id) if step.parent_id else "",
+        channel=step.channel,
+        details=details,
     )
 
 

@@ -39,7 +39,12 @@ class StoredDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JourneyStep:
-    """One thing that happened on the way of an event."""
+    """One thing that happened on the way of an event.
+
+    Attributes:
+        channel: of a delivery and what happened to it; else empty.
+        details: what else v_journey knows, by name.
+    """
 
     at: datetime
     step: str
@@ -47,6 +52,8 @@ class JourneyStep:
     reason: str
     id: UUID
     parent_id: UUID | None
+    channel: str
+    details: dict[str, Any]
 
 
 def decision_row(

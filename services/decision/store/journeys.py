@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+
 from services.decision.domain.record import JourneyStep
 from services.decision.errors import EventMissingError
 from services.decision.store.statements import QUERIES
@@ -25,7 +27,7 @@ class Journeys:
             if not await QUERIES.has_event(connection, tenant_id=tenant_id, event_id=event_id):
                 raise EventMissingError(event_id)
             return [
-                JourneyStep(**row)
+                JourneyStep(**{**row, "details": orjson.loads(row["details"])})
                 async for row in QUERIES.select_journey(
                     connection, tenant_id=tenant_id, event_id=event_id
                 )

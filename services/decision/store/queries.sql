@@ -212,7 +212,7 @@ SELECT EXISTS (
 );
 
 -- name: select_journey
-SELECT at, step, outcome, reason, id, parent_id
+SELECT at, step, outcome, reason, id, parent_id, channel, details
 FROM v_journey
 WHERE tenant_id = :tenant_id AND event_id = :event_id
 ORDER BY at, rank, (details ->> 'ordinal')::int, id;

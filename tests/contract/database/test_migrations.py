@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 MIGRATION_COUNT = len(list(MIGRATIONS_FOLDER.glob("[0-9]*.sql")))
 
+# As text from the first branch on: with names in it, the union would be of names, of 63 characters.
 SHAPE = """
-SELECT 'column', attrelid::regclass::text, attname, format_type(atttypid, atttypmod),
+SELECT 'column', attrelid::regclass::text, attname::text, format_type(atttypid, atttypmod),
     attnotnull, pg_get_expr(adbin, adrelid), attidentity::text, attacl::text
 FROM pg_attribute
 JOIN pg_class AS c ON c.oid = attrelid AND c.relnamespace = 'public'::regnamespace

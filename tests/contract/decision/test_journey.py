@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from leo_sdk import InvalidError, MissingError
+from tests.contract.decision.world import CHANNEL
 
 if TYPE_CHECKING:
     from tests.contract.decision.client import Client
@@ -77,3 +78,16 @@ async def test_an_id_that_is_none_is_refused(client: Client, event_id: str) -> N
     with pytest.raises(InvalidError) as refused:
         await client.get_journey(event_id)
     assert refused.value.metadata == {"field": "event_id"}
+
+
+async def test_a_journey_says_which_choice_a_delivery_is(client: Client, world: World) -> None:
+    await world.person("an")
+    await client.create_rule(world.rule(await client.active_campaign()))
+    result = await client.activate_event(await world.event("an"))
+    await world.delivery(result.decisions[0].decision_id)
+    (made,) = [
+        step for step in await client.get_journey(result.event_id) if step.outcome == "created"
+    ]
+    assert made.channel == CHANNEL
+    assert (made.details["step"], made.details["choice"]) == (0, 0)
+    assert "follows" not in made.details

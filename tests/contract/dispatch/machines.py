@@ -22,7 +22,7 @@ from services.dispatch.machine.results import Results
 from services.dispatch.machine.settings import MachineSettings
 from services.dispatch.store import DispatchStore
 from services.dispatch.usecases import Dispatched, batch_dispatch, record_receipts
-from tests.contract.dispatch.world import CHANNEL
+from tests.contract.dispatch.world import CHANNEL, choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -136,6 +136,27 @@ class Site:
             | decision,
         )
         return await self.dispatch(decision_id)
+
+    async def chain(self, count: int, person: Person | None = None, **decision: Any) -> UUID:
+        """The first delivery of a decision with so many choices, all of them by CHANNEL."""
+        choices = [
+            choice(
+                choice=number,
+                account_id=str(self.account_id),
+                template_id=str(self.template_id),
+            )
+            for number in range(count)
+        ]
+        return await self.delivery(person, **{"choices": choices} | decision)
+
+    async def chain_of(self, delivery_id: UUID) -> list[Any]:
+        """All deliveries of the decision that a delivery is of, in the order of their choices."""
+        rows: list[Any] = await self.world.superuser.fetch(
+            "SELECT l.* FROM delivery_log AS f JOIN delivery_log AS l USING (decision_id)"
+            " WHERE f.delivery_id = $1 ORDER BY l.step, l.choice",
+            delivery_id,
+        )
+        return rows
 
     async def dispatch(self, decision_id: UUID) -> UUID:
         """The first delivery of a decision."""

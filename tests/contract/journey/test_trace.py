@@ -65,7 +65,7 @@ async def test_trace_shows_the_tree_with_times_in_the_tenant_s_zone_and_a_senten
 event purchase of shop, received 2026-03-01 08:30:00 (Asia/Ho_Chi_Minh), tenant \
 tenant-{tenant_id.hex}  {told.event_id}
 ├── 08:30:00.020    +20 ms  the rule thank-you (version 1) acted (every condition holds)
-│   └── by zalo-template: accepted  {told.delivery_id}
+│   └── by zalo-template (choice 0): accepted  {told.delivery_id}
 │       ├── 08:30:00.040    +40 ms  made: marketing to phone:0, template thanks
 │       ├── 08:30:00.500   +500 ms  attempt 1: handed to the provider
 │       ├── 08:30:01.000    +1.0 s  attempt 1: not now [P -124]
@@ -210,3 +210,43 @@ async def test_words_are_there_for_all_that_the_database_allows(teller: Teller) 
             name,
         )
         assert set(allowed) == words, name
+
+
+async def test_a_chain_of_choices_is_one_story(teller: Teller, tenant_id: UUID, leo: Leo) -> None:
+    why = "not reachable"
+    refused = History(state="failed", attempts=attempt(1, "rejected"), reason=why)
+    told = await teller.story(tenant_id, refused)
+    ended_at = START + timedelta(milliseconds=1500)
+    second_id = await teller.delivery(
+        told,
+        History(state="suppressed", reason="no consent"),
+        choice=1,
+        channel="email",
+        created_at=ended_at,
+        updated_at=ended_at + timedelta(seconds=1),
+    )
+    third_id = await teller.delivery(
+        told,
+        History(state="pending"),
+        choice=3,
+        created_at=ended_at + timedelta(seconds=1),
+        updated_at=ended_at + timedelta(seconds=1),
+    )
+    answer = await leo(str(told.event_id))
+    assert answer.exit_code == 0, answer.exception
+    lines = [line.lstrip("│├└─ ").rstrip() for line in answer.output.splitlines()]
+    of_deliveries = [line for line in lines if "(choice" in line or "made:" in line]
+    made = "made: marketing to phone:0, template thanks"
+    assert of_deliveries == [
+        f"by zalo-template (choice 0): failed  {told.delivery_id}",
+        f"08:30:00.040    +40 ms  {made}",
+        f"then by email (choice 1): suppressed  {second_id}",
+        f"08:30:01.500    +1.5 s  {made}; {told.delivery_id} by zalo-template ended failed: {why}",
+        f"then by zalo-template (choice 3): pending  {third_id}",
+        f"08:30:02.500    +2.5 s  {made}; {second_id} by email ended suppressed: no consent",
+    ]
+    assert " ".join(lines[-2:]) == (
+        "The rule thank-you (version 1) acted (every condition holds); by zalo-template, the "
+        "provider refused it (not reachable); then by email, it was not sent (no consent); then by "
+        "zalo-template, it waits for its turn, until 2126-03-01 07:00."
+    )

@@ -25,12 +25,13 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from leo.options.v1 import access_pb2 as leo_dot_options_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&leo/decision/v1/decision_service.proto\x12\x0fleo.decision.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1bleo/options/v1/access.proto\"\xa8\x02\n\x08\x43\x61mpaign\x12\x19\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32\x1f.leo.decision.v1.Campaign.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"d\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x10\n\x0cSTATE_PAUSED\x10\x03\x12\x0f\n\x0bSTATE_ENDED\x10\x04\"4\n\nQuietHours\x12\x13\n\x05start\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03\x65nd\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"T\n\x06\x43hoice\x12\x15\n\x07\x63hannel\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0btemplate_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xb4\x05\n\x04Rule\x12\x15\n\x07rule_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x63\x61mpaign_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nevent_type\x18\x06 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tcondition\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nsegment_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x31\n\x08\x63ooldown\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x16\n\x08priority\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07purpose\x18\x0b \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\x0bquiet_hours\x18\x0c \x01(\x0b\x32\x1b.leo.decision.v1.QuietHoursB\x04\xe2\x41\x01\x01\x12\x1e\n\x10hold_out_percent\x18\r \x01(\x05\x42\x04\xe2\x41\x01\x01\x12.\n\x07\x63hoices\x18\x0e \x03(\x0b\x32\x17.leo.decision.v1.ChoiceB\x04\xe2\x41\x01\x02\x12\x35\n\x0ctime_to_live\x18\x0f \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x39\n\x0fvalid_from_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12:\n\x10valid_until_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x35\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1f\n\x11\x63ondition_problem\x18\x13 \x01(\tB\x04\xe2\x41\x01\x03\"\x87\x05\n\x08\x44\x65\x63ision\x12\x19\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x65vent_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07ordinal\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x38\n\x07outcome\x18\x04 \x01(\x0e\x32!.leo.decision.v1.Decision.OutcomeB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07rule_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0crule_version\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x18\n\nprofile_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fprofile_version\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x39\n\x0fnot_before_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x64\x65\x63ide_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x82\x02\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n\rOUTCOME_ACTED\x10\x01\x12\x13\n\x0fOUTCOME_NO_RULE\x10\x02\x12\x16\n\x12OUTCOME_NO_PROFILE\x10\x03\x12\x1a\n\x16OUTCOME_NOT_IN_SEGMENT\x10\x04\x12\x14\n\x10OUTCOME_COOLDOWN\x10\x05\x12\x16\n\x12OUTCOME_NO_CONSENT\x10\x06\x12\x14\n\x10OUTCOME_HOLD_OUT\x10\x07\x12\x16\n\x12OUTCOME_NO_ADDRESS\x10\x08\x12\x13\n\x0fOUTCOME_EXPIRED\x10\t\x12\x11\n\rOUTCOME_ERROR\x10\n\"\xa0\x01\n\x10\x41\x63tivationResult\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x32\n\tdecisions\x18\x02 \x03(\x0b\x32\x19.leo.decision.v1.DecisionB\x04\xe2\x41\x01\x03\x12\x17\n\tduplicate\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\'\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\"\xae\x01\n\x0bJourneyStep\x12\x33\n\tstep_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04step\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07outcome\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x10\n\x02id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tparent_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\"d\n\x15\x43reateCampaignRequest\x12\x31\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x19.leo.decision.v1.CampaignB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\x16\x43reateCampaignResponse\x12+\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x19.leo.decision.v1.Campaign\"j\n\x17SetCampaignStateRequest\x12\x19\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32\x1f.leo.decision.v1.Campaign.StateB\x04\xe2\x41\x01\x02\"G\n\x18SetCampaignStateResponse\x12+\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x19.leo.decision.v1.Campaign\"X\n\x11\x43reateRuleRequest\x12)\n\x04rule\x18\x01 \x01(\x0b\x32\x15.leo.decision.v1.RuleB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"9\n\x12\x43reateRuleResponse\x12#\n\x04rule\x18\x01 \x01(\x0b\x32\x15.leo.decision.v1.Rule\"u\n\x11UpdateRuleRequest\x12)\n\x04rule\x18\x01 \x01(\x0b\x32\x15.leo.decision.v1.RuleB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"9\n\x12UpdateRuleResponse\x12#\n\x04rule\x18\x01 \x01(\x0b\x32\x15.leo.decision.v1.Rule\"`\n\x10ListRulesRequest\x12\x19\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"R\n\x11ListRulesResponse\x12$\n\x05rules\x18\x01 \x03(\x0b\x32\x15.leo.decision.v1.Rule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x14\x41\x63tivateEventRequest\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"J\n\x15\x41\x63tivateEventResponse\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32!.leo.decision.v1.ActivationResult\"/\n\x14\x42\x61tchActivateRequest\x12\x17\n\tevent_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"K\n\x15\x42\x61tchActivateResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.leo.decision.v1.ActivationResult\"+\n\x11GetJourneyRequest\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"A\n\x12GetJourneyResponse\x12+\n\x05steps\x18\x01 \x03(\x0b\x32\x1c.leo.decision.v1.JourneyStep2\xbd\x07\n\x0f\x44\x65\x63isionService\x12z\n\x0e\x43reateCampaign\x12&.leo.decision.v1.CreateCampaignRequest\x1a\'.leo.decision.v1.CreateCampaignResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12\x80\x01\n\x10SetCampaignState\x12(.leo.decision.v1.SetCampaignStateRequest\x1a).leo.decision.v1.SetCampaignStateResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12n\n\nCreateRule\x12\".leo.decision.v1.CreateRuleRequest\x1a#.leo.decision.v1.CreateRuleResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12n\n\nUpdateRule\x12\".leo.decision.v1.UpdateRuleRequest\x1a#.leo.decision.v1.UpdateRuleResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12j\n\tListRules\x12!.leo.decision.v1.ListRulesRequest\x1a\".leo.decision.v1.ListRulesResponse\"\x16\x8a\xb5\x18\x12leo.decisions.read\x12w\n\rActivateEvent\x12%.leo.decision.v1.ActivateEventRequest\x1a&.leo.decision.v1.ActivateEventResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12w\n\rBatchActivate\x12%.leo.decision.v1.BatchActivateRequest\x1a&.leo.decision.v1.BatchActivateResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12m\n\nGetJourney\x12\".leo.decision.v1.GetJourneyRequest\x1a#.leo.decision.v1.GetJourneyResponse\"\x16\x8a\xb5\x18\x12leo.decisions.readb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&leo/decision/v1/decision_service.proto\x12\x0fleo.decision.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1bleo/options/v1/access.proto\"\xa8\x02\n\x08\x43\x61mpaign\x12\x19\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32\x1f.leo.decision.v1.Campaign.StateB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"d\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_DRAFT\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\x12\x10\n\x0cSTATE_PAUSED\x10\x03\x12\x0f\n\x0bSTATE_ENDED\x10\x04\"4\n\nQuietHours\x12\x13\n\x05start\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03\x65nd\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"T\n\x06\x43hoice\x12\x15\n\x07\x63hannel\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0btemplate_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"\xb4\x05\n\x04Rule\x12\x15\n\x07rule_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07version\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x63\x61mpaign_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nevent_type\x18\x06 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tcondition\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nsegment_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x31\n\x08\x63ooldown\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x16\n\x08priority\x18\n \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07purpose\x18\x0b \x01(\tB\x04\xe2\x41\x01\x02\x12\x36\n\x0bquiet_hours\x18\x0c \x01(\x0b\x32\x1b.leo.decision.v1.QuietHoursB\x04\xe2\x41\x01\x01\x12\x1e\n\x10hold_out_percent\x18\r \x01(\x05\x42\x04\xe2\x41\x01\x01\x12.\n\x07\x63hoices\x18\x0e \x03(\x0b\x32\x17.leo.decision.v1.ChoiceB\x04\xe2\x41\x01\x02\x12\x35\n\x0ctime_to_live\x18\x0f \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x39\n\x0fvalid_from_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12:\n\x10valid_until_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x35\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1f\n\x11\x63ondition_problem\x18\x13 \x01(\tB\x04\xe2\x41\x01\x03\"\x87\x05\n\x08\x44\x65\x63ision\x12\x19\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x65vent_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07ordinal\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x38\n\x07outcome\x18\x04 \x01(\x0e\x32!.leo.decision.v1.Decision.OutcomeB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07rule_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0crule_version\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x18\n\nprofile_id\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fprofile_version\x18\t \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x39\n\x0fnot_before_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x64\x65\x63ide_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x82\x02\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n\rOUTCOME_ACTED\x10\x01\x12\x13\n\x0fOUTCOME_NO_RULE\x10\x02\x12\x16\n\x12OUTCOME_NO_PROFILE\x10\x03\x12\x1a\n\x16OUTCOME_NOT_IN_SEGMENT\x10\x04\x12\x14\n\x10OUTCOME_COOLDOWN\x10\x05\x12\x16\n\x12OUTCOME_NO_CONSENT\x10\x06\x12\x14\n\x10OUTCOME_HOLD_OUT\x10\x07\x12\x16\n\x12OUTCOME_NO_ADDRESS\x10\x08\x12\x13\n\x0fOUTCOME_EXPIRED\x10\t\x12\x11\n\rOUTCOME_ERROR\x10\n\"\xa0\x01\n\x10\x41\x63tivationResult\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x32\n\tdecisions\x18\x02 \x03(\x0b\x32\x19.leo.decision.v1.DecisionB\x04\xe2\x41\x01\x03\x12\x17\n\tduplicate\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\'\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\"\xf5\x01\n\x0bJourneyStep\x12\x33\n\tstep_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x12\n\x04step\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07outcome\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x10\n\x02id\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tparent_id\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63hannel\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12.\n\x07\x64\x65tails\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructB\x04\xe2\x41\x01\x03\"d\n\x15\x43reateCampaignRequest\x12\x31\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x19.leo.decision.v1.CampaignB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"E\n\x16\x43reateCampaignResponse\x12+\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x19.leo.decision.v1.Campaign\"j\n\x17SetCampaignStateRequest\x12\x19\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32\x1f.leo.decision.v1.Campaign.StateB\x04\xe2\x41\x01\x02\"G\n\x18SetCampaignStateResponse\x12+\n\x08\x63\x61mpaign\x18\x01 \x01(\x0b\x32\x19.leo.decision.v1.Campaign\"X\n\x11\x43reateRuleRequest\x12)\n\x04rule\x18\x01 \x01(\x0b\x32\x15.leo.decision.v1.RuleB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"9\n\x12\x43reateRuleResponse\x12#\n\x04rule\x18\x01 \x01(\x0b\x32\x15.leo.decision.v1.Rule\"u\n\x11UpdateRuleRequest\x12)\n\x04rule\x18\x01 \x01(\x0b\x32\x15.leo.decision.v1.RuleB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"9\n\x12UpdateRuleResponse\x12#\n\x04rule\x18\x01 \x01(\x0b\x32\x15.leo.decision.v1.Rule\"`\n\x10ListRulesRequest\x12\x19\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"R\n\x11ListRulesResponse\x12$\n\x05rules\x18\x01 \x03(\x0b\x32\x15.leo.decision.v1.Rule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x14\x41\x63tivateEventRequest\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"J\n\x15\x41\x63tivateEventResponse\x12\x31\n\x06result\x18\x01 \x01(\x0b\x32!.leo.decision.v1.ActivationResult\"/\n\x14\x42\x61tchActivateRequest\x12\x17\n\tevent_ids\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"K\n\x15\x42\x61tchActivateResponse\x12\x32\n\x07results\x18\x01 \x03(\x0b\x32!.leo.decision.v1.ActivationResult\"+\n\x11GetJourneyRequest\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"A\n\x12GetJourneyResponse\x12+\n\x05steps\x18\x01 \x03(\x0b\x32\x1c.leo.decision.v1.JourneyStep2\xbd\x07\n\x0f\x44\x65\x63isionService\x12z\n\x0e\x43reateCampaign\x12&.leo.decision.v1.CreateCampaignRequest\x1a\'.leo.decision.v1.CreateCampaignResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12\x80\x01\n\x10SetCampaignState\x12(.leo.decision.v1.SetCampaignStateRequest\x1a).leo.decision.v1.SetCampaignStateResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12n\n\nCreateRule\x12\".leo.decision.v1.CreateRuleRequest\x1a#.leo.decision.v1.CreateRuleResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12n\n\nUpdateRule\x12\".leo.decision.v1.UpdateRuleRequest\x1a#.leo.decision.v1.UpdateRuleResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12j\n\tListRules\x12!.leo.decision.v1.ListRulesRequest\x1a\".leo.decision.v1.ListRulesResponse\"\x16\x8a\xb5\x18\x12leo.decisions.read\x12w\n\rActivateEvent\x12%.leo.decision.v1.ActivateEventRequest\x1a&.leo.decision.v1.ActivateEventResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12w\n\rBatchActivate\x12%.leo.decision.v1.BatchActivateRequest\x1a&.leo.decision.v1.BatchActivateResponse\"\x17\x8a\xb5\x18\x13leo.decisions.write\x12m\n\nGetJourney\x12\".leo.decision.v1.GetJourneyRequest\x1a#.leo.decision.v1.GetJourneyResponse\"\x16\x8a\xb5\x18\x12leo.decisions.readb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -137,6 +138,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOURNEYSTEP'].fields_by_name['id']._serialized_options = b'\342A\001\003'
   _globals['_JOURNEYSTEP'].fields_by_name['parent_id']._loaded_options = None
   _globals['_JOURNEYSTEP'].fields_by_name['parent_id']._serialized_options = b'\342A\001\003'
+  _globals['_JOURNEYSTEP'].fields_by_name['channel']._loaded_options = None
+  _globals['_JOURNEYSTEP'].fields_by_name['channel']._serialized_options = b'\342A\001\003'
+  _globals['_JOURNEYSTEP'].fields_by_name['details']._loaded_options = None
+  _globals['_JOURNEYSTEP'].fields_by_name['details']._serialized_options = b'\342A\001\003'
   _globals['_CREATECAMPAIGNREQUEST'].fields_by_name['campaign']._loaded_options = None
   _globals['_CREATECAMPAIGNREQUEST'].fields_by_name['campaign']._serialized_options = b'\342A\001\002'
   _globals['_CREATECAMPAIGNREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -181,56 +186,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISIONSERVICE'].methods_by_name['BatchActivate']._serialized_options = b'\212\265\030\023leo.decisions.write'
   _globals['_DECISIONSERVICE'].methods_by_name['GetJourney']._loaded_options = None
   _globals['_DECISIONSERVICE'].methods_by_name['GetJourney']._serialized_options = b'\212\265\030\022leo.decisions.read'
-  _globals['_CAMPAIGN']._serialized_start=246
-  _globals['_CAMPAIGN']._serialized_end=542
-  _globals['_CAMPAIGN_STATE']._serialized_start=442
-  _globals['_CAMPAIGN_STATE']._serialized_end=542
-  _globals['_QUIETHOURS']._serialized_start=544
-  _globals['_QUIETHOURS']._serialized_end=596
-  _globals['_CHOICE']._serialized_start=598
-  _globals['_CHOICE']._serialized_end=682
-  _globals['_RULE']._serialized_start=685
-  _globals['_RULE']._serialized_end=1377
-  _globals['_DECISION']._serialized_start=1380
-  _globals['_DECISION']._serialized_end=2027
-  _globals['_DECISION_OUTCOME']._serialized_start=1769
-  _globals['_DECISION_OUTCOME']._serialized_end=2027
-  _globals['_ACTIVATIONRESULT']._serialized_start=2030
-  _globals['_ACTIVATIONRESULT']._serialized_end=2190
-  _globals['_JOURNEYSTEP']._serialized_start=2193
-  _globals['_JOURNEYSTEP']._serialized_end=2367
-  _globals['_CREATECAMPAIGNREQUEST']._serialized_start=2369
-  _globals['_CREATECAMPAIGNREQUEST']._serialized_end=2469
-  _globals['_CREATECAMPAIGNRESPONSE']._serialized_start=2471
-  _globals['_CREATECAMPAIGNRESPONSE']._serialized_end=2540
-  _globals['_SETCAMPAIGNSTATEREQUEST']._serialized_start=2542
-  _globals['_SETCAMPAIGNSTATEREQUEST']._serialized_end=2648
-  _globals['_SETCAMPAIGNSTATERESPONSE']._serialized_start=2650
-  _globals['_SETCAMPAIGNSTATERESPONSE']._serialized_end=2721
-  _globals['_CREATERULEREQUEST']._serialized_start=2723
-  _globals['_CREATERULEREQUEST']._serialized_end=2811
-  _globals['_CREATERULERESPONSE']._serialized_start=2813
-  _globals['_CREATERULERESPONSE']._serialized_end=2870
-  _globals['_UPDATERULEREQUEST']._serialized_start=2872
-  _globals['_UPDATERULEREQUEST']._serialized_end=2989
-  _globals['_UPDATERULERESPONSE']._serialized_start=2991
-  _globals['_UPDATERULERESPONSE']._serialized_end=3048
-  _globals['_LISTRULESREQUEST']._serialized_start=3050
-  _globals['_LISTRULESREQUEST']._serialized_end=3146
-  _globals['_LISTRULESRESPONSE']._serialized_start=3148
-  _globals['_LISTRULESRESPONSE']._serialized_end=3230
-  _globals['_ACTIVATEEVENTREQUEST']._serialized_start=3232
-  _globals['_ACTIVATEEVENTREQUEST']._serialized_end=3278
-  _globals['_ACTIVATEEVENTRESPONSE']._serialized_start=3280
-  _globals['_ACTIVATEEVENTRESPONSE']._serialized_end=3354
-  _globals['_BATCHACTIVATEREQUEST']._serialized_start=3356
-  _globals['_BATCHACTIVATEREQUEST']._serialized_end=3403
-  _globals['_BATCHACTIVATERESPONSE']._serialized_start=3405
-  _globals['_BATCHACTIVATERESPONSE']._serialized_end=3480
-  _globals['_GETJOURNEYREQUEST']._serialized_start=3482
-  _globals['_GETJOURNEYREQUEST']._serialized_end=3525
-  _globals['_GETJOURNEYRESPONSE']._serialized_start=3527
-  _globals['_GETJOURNEYRESPONSE']._serialized_end=3592
-  _globals['_DECISIONSERVICE']._serialized_start=3595
-  _globals['_DECISIONSERVICE']._serialized_end=4552
+  _globals['_CAMPAIGN']._serialized_start=276
+  _globals['_CAMPAIGN']._serialized_end=572
+  _globals['_CAMPAIGN_STATE']._serialized_start=472
+  _globals['_CAMPAIGN_STATE']._serialized_end=572
+  _globals['_QUIETHOURS']._serialized_start=574
+  _globals['_QUIETHOURS']._serialized_end=626
+  _globals['_CHOICE']._serialized_start=628
+  _globals['_CHOICE']._serialized_end=712
+  _globals['_RULE']._serialized_start=715
+  _globals['_RULE']._serialized_end=1407
+  _globals['_DECISION']._serialized_start=1410
+  _globals['_DECISION']._serialized_end=2057
+  _globals['_DECISION_OUTCOME']._serialized_start=1799
+  _globals['_DECISION_OUTCOME']._serialized_end=2057
+  _globals['_ACTIVATIONRESULT']._serialized_start=2060
+  _globals['_ACTIVATIONRESULT']._serialized_end=2220
+  _globals['_JOURNEYSTEP']._serialized_start=2223
+  _globals['_JOURNEYSTEP']._serialized_end=2468
+  _globals['_CREATECAMPAIGNREQUEST']._serialized_start=2470
+  _globals['_CREATECAMPAIGNREQUEST']._serialized_end=2570
+  _globals['_CREATECAMPAIGNRESPONSE']._serialized_start=2572
+  _globals['_CREATECAMPAIGNRESPONSE']._serialized_end=2641
+  _globals['_SETCAMPAIGNSTATEREQUEST']._serialized_start=2643
+  _globals['_SETCAMPAIGNSTATEREQUEST']._serialized_end=2749
+  _globals['_SETCAMPAIGNSTATERESPONSE']._serialized_start=2751
+  _globals['_SETCAMPAIGNSTATERESPONSE']._serialized_end=2822
+  _globals['_CREATERULEREQUEST']._serialized_start=2824
+  _globals['_CREATERULEREQUEST']._serialized_end=2912
+  _globals['_CREATERULERESPONSE']._serialized_start=2914
+  _globals['_CREATERULERESPONSE']._serialized_end=2971
+  _globals['_UPDATERULEREQUEST']._serialized_start=2973
+  _globals['_UPDATERULEREQUEST']._serialized_end=3090
+  _globals['_UPDATERULERESPONSE']._serialized_start=3092
+  _globals['_UPDATERULERESPONSE']._serialized_end=3149
+  _globals['_LISTRULESREQUEST']._serialized_start=3151
+  _globals['_LISTRULESREQUEST']._serialized_end=3247
+  _globals['_LISTRULESRESPONSE']._serialized_start=3249
+  _globals['_LISTRULESRESPONSE']._serialized_end=3331
+  _globals['_ACTIVATEEVENTREQUEST']._serialized_start=3333
+  _globals['_ACTIVATEEVENTREQUEST']._serialized_end=3379
+  _globals['_ACTIVATEEVENTRESPONSE']._serialized_start=3381
+  _globals['_ACTIVATEEVENTRESPONSE']._serialized_end=3455
+  _globals['_BATCHACTIVATEREQUEST']._serialized_start=3457
+  _globals['_BATCHACTIVATEREQUEST']._serialized_end=3504
+  _globals['_BATCHACTIVATERESPONSE']._serialized_start=3506
+  _globals['_BATCHACTIVATERESPONSE']._serialized_end=3581
+  _globals['_GETJOURNEYREQUEST']._serialized_start=3583
+  _globals['_GETJOURNEYREQUEST']._serialized_end=3626
+  _globals['_GETJOURNEYRESPONSE']._serialized_start=3628
+  _globals['_GETJOURNEYRESPONSE']._serialized_end=3693
+  _globals['_DECISIONSERVICE']._serialized_start=3696
+  _globals['_DECISIONSERVICE']._serialized_end=4653
 # @@protoc_insertion_point(module_scope)

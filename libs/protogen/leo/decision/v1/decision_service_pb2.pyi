@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -432,6 +433,8 @@ class JourneyStep(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
     step: _builtins.str
     """What kind of thing: "event", "decision", "delivery", "attempt" or "receipt"."""
     outcome: _builtins.str
@@ -442,9 +445,17 @@ class JourneyStep(_message.Message):
     """The thing's own id."""
     parent_id: _builtins.str
     """The id of the step that led to it; empty for the event."""
+    channel: _builtins.str
+    """The channel of a delivery and of what happened to it; else empty."""
     @_builtins.property
     def step_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
+
+    @_builtins.property
+    def details(self) -> _struct_pb2.Struct:
+        """What else is known, by name: of a delivery that was made its step, its choice and, of a later
+        choice, the delivery that it follows.
+        """
 
     def __init__(
         self,
@@ -455,10 +466,12 @@ class JourneyStep(_message.Message):
         reason: _builtins.str = ...,
         id: _builtins.str = ...,
         parent_id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        details: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["step_time", b"step_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "step_time", b"step_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "outcome", b"outcome", "parent_id", b"parent_id", "reason", b"reason", "step", b"step", "step_time", b"step_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "details", b"details", "id", b"id", "outcome", b"outcome", "parent_id", b"parent_id", "reason", b"reason", "step", b"step", "step_time", b"step_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
