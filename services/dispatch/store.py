@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     Compose = Callable[[str, SealedCredentials | None], SealedCredentials | None]
     # Verifies what a provider said with the secrets of its account, if there is one.
     Read = Callable[[ReceiptRequest, Account | None], list[NewReceipt] | Exception]
-    # Tells the machine, within the transaction, that there are receipts for a delivery.
-    Settle = Callable[[Connection, UUID, UUID], Awaitable[None]]
+    # Tells the machine, within the transaction, that there are receipts for deliveries.
+    Settle = Callable[[Connection, UUID, Sequence[UUID]], Awaitable[None]]
 
 _QUERIES = load_queries(__file__)
 # Behind every UUIDv7: the first page starts there.
@@ -284,7 +284,7 @@ class DispatchStore:
             tenant_id: whose accounts the requests name.
             requests: of one transaction.
             read: called for each request with the account that it names.
-            settle: called for each delivery in doubt, under its lock, after the receipts are
+            settle: called with the deliveries in doubt, under their locks, after the receipts are
                 stored.
 
         Returns:
@@ -402,9 +402,11 @@ async def _insert_receipts(
         )
     }
     evidenced = set(deliveries)
-    for (account_id, delivery_id), in_doubt in locked.items():
-        if in_doubt and (account_id, delivery_id) in evidenced:
-            await settle(connection, tenant_id, delivery_id)
+    in_doubt = [
+        named[1] for named, is_in_doubt in locked.items() if is_in_doubt and named in evidenced
+    ]
+    if in_doubt:
+        await settle(connection, tenant_id, in_doubt)
     return new
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from services.dispatch.machine.results import settle
+from services.dispatch.machine.moves import settle
 
 __all__ = ["settle"]

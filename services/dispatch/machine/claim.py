@@ -20,7 +20,7 @@ from services.dispatch.channels import CHANNELS, contract
 from services.dispatch.domain.account import SealedCredentials
 from services.dispatch.domain.values import Event, values_of
 from services.dispatch.envelope import EnvelopeError, open_
-from services.dispatch.machine.moves import Move, move
+from services.dispatch.machine.moves import ACTOR, Move, move
 from services.dispatch.machine.transitions import without_sending
 from services.dispatch.rendering import MissingValueError, RenderError, render
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from services.dispatch.machine.settings import MachineSettings
 
 _QUERIES = load_queries(__file__)
-ACTOR = "dispatch"
 
 log = structlog.get_logger(__name__)
 

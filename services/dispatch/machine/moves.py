@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from libs import audit
 from libs.postgres.queries import load_queries
 from services.dispatch.store import Reached, decision_of, insert_reached
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from services.dispatch.domain.delivery import State
 
 _QUERIES = load_queries(__file__)
+ACTOR: Final = "dispatch"
 # A definite no from the provider or from us. What somebody stopped (cancelled) or must look at
 # (dead_letter) stays where it is, and so does what may have reached the person.
 HANDS_OVER: Final[tuple[State, ...]] = ("failed", "suppressed", "expired")
@@ -46,9 +48,11 @@ class Move:
 
 
 async def move(connection: Connection, tenant_id: UUID, moves: Sequence[Move]) -> None:
-    """Move deliveries, and make the next choices of those that end without reaching anybody.
+    """Move deliveries, with all that follows from where they stand then.
 
-    Call it under the deliveries' locks. What is at its end is left alone.
+    Those that end without having reached anybody get their next choices; those whose outcome is
+    unknown are settled where a receipt has overtaken the answer that never came. Call it under the
+    deliveries' locks. What is at its end is left alone.
     """
     if not moves:
         return
@@ -63,10 +67,41 @@ async def move(connection: Connection, tenant_id: UUID, moves: Sequence[Move]) -
         due_ats=[move.due_at for move in moves],
         provider_message_ids=[move.provider_message_id for move in moves],
     )
-    ended = [move.delivery_id for move in moves if move.state in HANDS_OVER]
-    # Where nothing ends so, as nearly always, this costs nothing.
-    if ended:
+    # Where all is well, as nearly always, neither costs anything.
+    if ended := [move.delivery_id for move in moves if move.state in HANDS_OVER]:
         await _hand_over(connection, tenant_id, ended)
+    if doubtful := [move.delivery_id for move in moves if move.state == "outcome_unknown"]:
+        await settle(connection, tenant_id, doubtful)
+
+
+async def settle(connection: Connection, tenant_id: UUID, delivery_ids: Sequence[UUID]) -> None:
+    """Accept deliveries in doubt of which a stored receipt proves that the provider took them.
+
+    Call it under the deliveries' locks, after their receipts are stored.
+    """
+    accepted = [
+        Move(
+            delivery_id=row["delivery_id"],
+            epoch=row["epoch"],
+            state="accepted",
+            reason="a receipt proves that the provider took it",
+            in_doubt=row["in_doubt"],
+        )
+        async for row in _QUERIES.select_proved(
+            connection, tenant_id=tenant_id, delivery_ids=delivery_ids
+        )
+    ]
+    await move(connection, tenant_id, accepted)
+    for settled in accepted:
+        await audit.append(
+            connection,
+            kind="delivery_settled",
+            actor=ACTOR,
+            call_id="",
+            recorded_table=None,
+            leaves=[],
+            details={"delivery_id": str(settled.delivery_id), "state": "accepted"},
+        )
 
 
 async def _hand_over(connection: Connection, tenant_id: UUID, ended: Sequence[UUID]) -> None:

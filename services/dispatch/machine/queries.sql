@@ -228,10 +228,12 @@ SELECT
     l.expires_at,
     coalesce(bool_or(a.kind = 'accepted'), false) AS is_accepted,
     coalesce(bool_or(a.kind = 'unknown' AND late.kind IS NULL), false) AS in_doubt,
-    min(a.kind) FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result') AS last_kind,
-    min(a.provider_class) FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result')
-        AS last_class,
-    min(a.reason) FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result') AS last_reason
+    min(coalesce(late.kind, a.kind))
+        FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result') AS last_kind,
+    min(coalesce(late.provider_class, a.provider_class))
+        FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result') AS last_class,
+    min(coalesce(late.reason, a.reason))
+        FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result') AS last_reason
 FROM delivery_log AS l
 JOIN delivery_attempt AS a ON a.tenant_id = l.tenant_id AND a.delivery_id = l.delivery_id
 LEFT JOIN delivery_attempt AS late
@@ -243,13 +245,13 @@ LEFT JOIN delivery_attempt AS late
 WHERE l.tenant_id = :tenant_id AND l.delivery_id = ANY(:delivery_ids::uuid[])
 GROUP BY l.delivery_id, l.state, l.epoch, l.attempt_count, l.expires_at;
 
--- name: select_proved^
+-- name: select_proved
 -- A receipt that carries our reference proves that the provider took the message.
-SELECT l.epoch, l.in_doubt
+SELECT l.delivery_id, l.epoch, l.in_doubt
 FROM delivery_log AS l
 WHERE
     l.tenant_id = :tenant_id
-    AND l.delivery_id = :delivery_id
+    AND l.delivery_id = ANY(:delivery_ids::uuid[])
     AND l.state = 'outcome_unknown'
     AND EXISTS (
         SELECT

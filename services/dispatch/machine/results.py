@@ -12,8 +12,7 @@ from libs import audit
 from libs.postgres.queries import load_queries
 from services.dispatch.channels import CHANNELS
 from services.dispatch.channels.contract import SendResult
-from services.dispatch.machine.claim import ACTOR
-from services.dispatch.machine.moves import Move, move
+from services.dispatch.machine.moves import ACTOR, Move, move
 from services.dispatch.machine.transitions import Next, after_result
 
 if TYPE_CHECKING:
@@ -157,10 +156,6 @@ class Results:
             )
             moves.append(_move(item, step, item.epoch))
         await move(connection, tenant_id, moves)
-        for moved in moves:
-            if moved.state == "outcome_unknown":
-                # The receipt may have overtaken the answer that never came.
-                await settle(connection, tenant_id, moved.delivery_id)
 
     async def _merge_late(
         self, connection: Connection, tenant_id: UUID, item: Attempted, now: datetime
@@ -232,32 +227,6 @@ def _move(item: Attempted, step: Next, epoch: int) -> Move:
         due_at=step.due_at,
         provider_message_id=item.result.provider_message_id,
     )
-
-
-async def settle(connection: Connection, tenant_id: UUID, delivery_id: UUID) -> None:
-    """Accept a delivery in doubt if a stored receipt proves that the provider took it.
-
-    Call it under the delivery's lock, after its receipts are stored.
-    """
-    proved = await _QUERIES.select_proved(connection, tenant_id=tenant_id, delivery_id=delivery_id)
-    if proved is not None:
-        accepted = Move(
-            delivery_id=delivery_id,
-            epoch=proved["epoch"],
-            state="accepted",
-            reason="a receipt proves that the provider took it",
-            in_doubt=proved["in_doubt"],
-        )
-        await move(connection, tenant_id, [accepted])
-        await audit.append(
-            connection,
-            kind="delivery_settled",
-            actor=ACTOR,
-            call_id="",
-            recorded_table=None,
-            leaves=[],
-            details={"delivery_id": str(delivery_id), "state": "accepted"},
-        )
 
 
 async def _ended_by_lease(
