@@ -129,6 +129,22 @@ def demo() -> None:
     run()
 
 
+@app.command()
+def torture(
+    *,
+    seeds: int = typer.Option(20, min=1, help="So many schedules,"),
+    seed: int = typer.Option(None, help="or the schedule of this seed alone, to see it again."),
+) -> None:
+    """Break a stack of its own by seeded schedules, and compare the books after each.
+
+    While events are carried out, processes are killed, frozen and cut off, and providers lose
+    answers and refuse; then nothing may be lost, sent twice, or be in doubt without being shown.
+    """
+    from libs.torture import command
+
+    command.torture(range(1, seeds + 1) if seed is None else [seed])
+
+
 def main() -> None:
     """Run a command of the command line; an expected failure is one sentence, not a traceback."""
     # Before gRPC is imported: the processes that we start are other programs at once and need

@@ -62,6 +62,10 @@ async def find_breaches(auditor: asyncpg.Connection, witness_file: Path) -> list
         f"{row['equation']}: {row['detail']} ({row['subject_id']})"
         async for row in _QUERIES.breaches(auditor)
     ]
+    breaches += [
+        f"A2: {row['detail']} ({row['delivery_id']})"
+        async for row in _QUERIES.broken_chains(auditor)
+    ]
     deliveries = [row async for row in _QUERIES.deliveries(auditor)]
     return breaches + compare_with_witness(deliveries, count_by_reference(witness_file))
 

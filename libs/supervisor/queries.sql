@@ -29,3 +29,27 @@ SELECT equation, subject_id, detail FROM ledger_breach('0') ORDER BY equation, s
 
 -- name: deliveries
 SELECT delivery_id, state, attempt_count FROM delivery_log;
+
+-- name: broken_chains
+-- A choice beside one before it that did not end without reaching anybody; and a chain that broke
+-- off though there was a next choice and time for it.
+SELECT l.delivery_id, format('choice %s follows one that is %s', n.choice, l.state) AS detail
+FROM delivery_log AS n
+JOIN delivery_log AS l
+    ON l.tenant_id = n.tenant_id AND l.decision_id = n.decision_id AND l.step = n.step
+    AND l.choice < n.choice
+WHERE n.choice > 0 AND l.state NOT IN ('failed', 'suppressed', 'expired')
+UNION ALL
+SELECT l.delivery_id, format('%s, and the next choice was not made', l.state)
+FROM delivery_log AS l
+JOIN decision AS d ON d.tenant_id = l.tenant_id AND d.decision_id = l.decision_id
+WHERE l.state IN ('failed', 'suppressed', 'expired')
+    AND d.expires_at > l.updated_at
+    AND EXISTS (
+        SELECT FROM jsonb_array_elements(d.choices) AS c WHERE (c ->> 'choice')::int > l.choice
+    )
+    AND NOT EXISTS (
+        SELECT FROM delivery_log AS n
+        WHERE n.tenant_id = l.tenant_id AND n.decision_id = l.decision_id AND n.step = l.step
+            AND n.choice > l.choice
+    );

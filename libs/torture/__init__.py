@@ -1,0 +1,1 @@
+"""Schedules that break a running stack, and whether its books balance afterwards."""
