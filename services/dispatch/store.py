@@ -403,7 +403,9 @@ async def _insert_receipts(
     }
     evidenced = set(deliveries)
     in_doubt = [
-        named[1] for named, is_in_doubt in locked.items() if is_in_doubt and named in evidenced
+        delivery_id
+        for (account_id, delivery_id), is_in_doubt in locked.items()
+        if is_in_doubt and (account_id, delivery_id) in evidenced
     ]
     if in_doubt:
         await settle(connection, tenant_id, in_doubt)
