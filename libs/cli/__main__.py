@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
 from libs.cli.errors import CommandError
+from libs.embedded.errors import EmbeddedError
+from libs.rpc.errors import StartError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,7 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Run, look into and measure LEO Activation on this machine.\n\n"
-    "The data lives in [bold].leo[/bold] of the current folder, or where LEO_DATA says.",
+    "The data lives in [bold].leo[/bold] of the current folder, or where LEO_DATA says. "
+    "Exit status: 0 done, 1 not done (one sentence says why), 2 not understood.",
 )
 
 
@@ -147,17 +151,33 @@ def torture(
 
 def main() -> None:
     """Run a command of the command line; an expected failure is one sentence, not a traceback."""
+    try:
+        _run()
+    except CommandError as error:
+        _fail(str(error), error.exit_status)
+    except (EmbeddedError, StartError) as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:  # before the command began, which takes a moment of imports
+        _fail("Aborted.", 1)
+    except OSError as error:
+        if error.filename is None:  # not of a file: a defect
+            raise
+        _fail(f"{error.filename} cannot be used: {error.strerror}", 1)
+
+
+def _run() -> None:
     # Before gRPC is imported: the processes that we start are other programs at once and need
     # nothing of its care for forks, of which it would tell at each start.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     from libs.bench.command import app as bench
 
     app.add_typer(bench, name="bench")
-    try:
-        app()
-    except CommandError as error:
-        typer.secho(str(error), err=True, fg=typer.colors.RED)
-        sys.exit(1)
+    app()
+
+
+def _fail(problem: str, status: int) -> NoReturn:
+    typer.secho(problem, err=True, fg=typer.colors.RED)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-import asyncpg
 import typer
 
 from leo_sdk import ClientCredentials, LeoRpcError
-from libs.cli.database import dsn_of
-from libs.cli.errors import CommandError, NoStackError
+from libs.cli.database import connected
+from libs.cli.errors import CommandError, NoStackError, UsageError
 from libs.embedded.credentials import DEVELOPER, load_credentials
 from libs.postgres import roles
 from libs.supervisor.stack import SCOPES
@@ -40,10 +39,10 @@ def token(*, tenant: str, scopes: Sequence[str], preset: str) -> None:
     if state is None:
         raise NoStackError
     if preset and preset not in PRESETS:
-        raise CommandError(f'no preset "{preset}"; there are: {", ".join(PRESETS)}')
+        raise UsageError(f'no preset "{preset}"; there are: {", ".join(PRESETS)}')
     wanted = [*PRESETS.get(preset, ()), *scopes]
     if not wanted:
-        raise CommandError("name what the token is for: --preset ingest, or --scope …")
+        raise UsageError("name what the token is for: --preset ingest, or --scope …")
     typer.echo(asyncio.run(_fetch(state.token_url, tenant, " ".join(wanted))))
 
 
@@ -65,11 +64,8 @@ async def _fetch(token_url: str, tenant: str, scope: str) -> str:
 async def _tenant_id(tenant: str) -> UUID:
     with suppress(ValueError):
         return UUID(tenant)
-    connection = await asyncpg.connect(dsn_of(roles.AUDITOR))
-    try:
+    async with connected(roles.AUDITOR) as connection:
         found = await connection.fetchval("SELECT tenant_id FROM tenant WHERE name = $1", tenant)
-    finally:
-        await connection.close()
     if found is None:
         raise CommandError(f'there is no tenant named "{tenant}"')
     return UUID(str(found))

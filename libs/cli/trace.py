@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import asyncpg
 import orjson
 import typer
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from libs.cli.database import dsn_of
-from libs.cli.errors import CommandError
+from libs.cli.database import connected
+from libs.cli.errors import CommandError, UsageError
 from libs.postgres import roles
 
 if TYPE_CHECKING:
@@ -117,24 +116,21 @@ def trace(event_id: str, *, source: str, source_event_id: str, as_json: bool) ->
 
 async def _read(event_id: str, *, source: str, source_event_id: str) -> Story:
     if bool(event_id) == bool(source or source_event_id) or bool(source) != bool(source_event_id):
-        raise CommandError("name the event: by its id, or by --source and --source-event-id")
-    connection = await asyncpg.connect(dsn_of(roles.AUDITOR))
-    try:
+        raise UsageError("name the event: by its id, or by --source and --source-event-id")
+    async with connected(roles.AUDITOR) as connection:
         tenant_id, found = (
             await _find(connection, event_id)
             if event_id
             else await _find_by_source(connection, source, source_event_id)
         )
         return await read_story(connection, tenant_id, found)
-    finally:
-        await connection.close()
 
 
 async def _find(connection: Any, event_id: str) -> tuple[UUID, UUID]:
     try:
         wanted = UUID(event_id)
     except ValueError:
-        raise CommandError(
+        raise UsageError(
             f'"{event_id}" is not the id of an event: it is a UUID, as ingest returned it'
         ) from None
     tenant_id = await connection.fetchval(

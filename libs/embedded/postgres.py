@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import shutil
 import signal
-import subprocess
-import tempfile
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,17 +16,31 @@ import asyncpg
 
 from libs.embedded.credentials import SUPERUSER, load_credentials
 from libs.embedded.errors import EmbeddedError
+from libs.embedded.folders import (
+    check_reachable,
+    closed_folder,
+    make_reachable,
+    place_elsewhere,
+)
 from libs.embedded.installation import install_postgres, library_environment
-from libs.embedded.process import end, free_port, server_user, spawn
+from libs.embedded.process import (
+    POLL_SECONDS,
+    end,
+    free_port,
+    last_words,
+    server_user,
+    spawn,
+    until_answers,
+)
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
 
 HOST: Final = "127.0.0.1"
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 30
 PROBE_TIMEOUT_SECONDS = 2
-POLL_SECONDS = 0.02
 # Durable and for a small machine; a development database shares it with everything else.
 SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": HOST,
@@ -48,18 +62,16 @@ SETTINGS: Final[Mapping[str, str]] = {
 class EmbeddedPostgres:
     """PostgreSQL 18 with pgvector and pgcrypto on `<data folder>/postgres`.
 
-    As root it runs as another user (uid 65534), so its folder must be reachable by that user; where
-    the data folder lies below a closed one, it lives under /var/lib/leo-activation instead.
+    As root it runs as another user (uid 65534). Where that one cannot reach the data folder, as in
+    a closed home, `postgres` is a link to a folder under /var/lib/leo-activation.
 
     Attributes:
         port: on 127.0.0.1; a free one, kept over restarts of the server.
-        folder: where the database is.
         process: None before the first start.
     """
 
     def __init__(self, data_folder: Path) -> None:
         self._data_folder = data_folder.absolute()
-        self.folder = _postgres_folder(self._data_folder)
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -69,6 +81,11 @@ class EmbeddedPostgres:
         return f"{HOST}:{self.port}"
 
     @property
+    def folder(self) -> Path:
+        """Where the database is, links followed."""
+        return (self._data_folder / "postgres").resolve()
+
+    @property
     def log(self) -> Path:
         """What the server says."""
         return self._data_folder / "logs" / "postgres.log"
@@ -76,23 +93,24 @@ class EmbeddedPostgres:
     async def start(self) -> None:
         """Start and wait until it answers; initialise the folder the first time.
 
-        Call it from the main thread (libs.embedded.process.spawn).
+        Call it from the main thread (libs.embedded.process.follow_parent).
 
         Raises:
             EmbeddedError: it cannot be unpacked, initialised or started; the message says why.
         """
         installation = await asyncio.to_thread(install_postgres)
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._prepare_folder()
         if not (self.folder / "PG_VERSION").exists():
-            await asyncio.to_thread(self._initialise, installation)
-        async with asyncio.timeout(START_TIMEOUT_SECONDS) as limit:
-            try:
-                await self._start(installation)
-            except TimeoutError as error:
-                if not limit.expired():
-                    raise
-                await self.kill()
-                raise EmbeddedError(f"PostgreSQL does not answer; see {self.log}") from error
+            await self._initialise(installation)
+        await self._until_let_go(installation)
+        command = [str(installation / "bin" / "postgres"), "-D", str(self.folder)]
+        command += ["-c", f"port={self.port}"]
+        for name, value in SETTINGS.items():
+            command += ["-c", f"{name}={value}"]
+        # Fast shutdown; SIGTERM would wait for every client to go by itself.
+        self._spawn(command, installation, death_signal=signal.SIGINT)
+        # A stranger could answer on the port, but not to this password.
+        await until_answers(self, timeout_seconds=START_TIMEOUT_SECONDS)
 
     async def stop(self) -> None:
         """End connections, write everything down, stop."""
@@ -126,89 +144,79 @@ class EmbeddedPostgres:
         await connection.close()
         return True
 
-    def _initialise(self, installation: Path) -> None:
-        password = load_credentials(self._data_folder)[SUPERUSER]
-        user = server_user()
-        # A half-made folder of an interrupted first start would be refused by initdb.
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True, mode=0o700)
-        with tempfile.NamedTemporaryFile("w", dir=self.folder.parent) as password_file:
-            password_file.write(password)
-            password_file.flush()
-            if user is not None:
-                os.chown(self.folder, user, user)
-                os.chown(password_file.name, user, user)
-            made = subprocess.run(  # noqa: S603 - the command is ours
-                [
-                    str(installation / "bin" / "initdb"),
-                    f"--pgdata={self.folder}",
-                    f"--username={SUPERUSER}",
-                    f"--pwfile={password_file.name}",
-                    "--auth=scram-sha-256",
-                    "--encoding=UTF8",
-                    # Byte order is code point order in UTF-8, the same on every machine.
-                    "--locale=C",
-                    "--no-instructions",
-                ],
-                env=library_environment(installation),
-                user=user,
-                group=user,
-                extra_groups=[] if user is not None else None,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        if made.returncode != 0:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise EmbeddedError(f"initdb failed in {self.folder}: {made.stderr.strip()}")
+    def _prepare_folder(self) -> None:
+        """Make everything but the database's own folder, where its user can reach it."""
+        make_reachable(self._data_folder)
+        link = self._data_folder / "postgres"
+        if not os.path.lexists(link) and closed_folder(self._data_folder):
+            place_elsewhere(link)
+        check_reachable(self.folder.parent, "set LEO_DATA to another folder")
+        make_reachable(self.folder.parent)
 
-    async def _start(self, installation: Path) -> None:
-        command = [str(installation / "bin" / "postgres"), "-D", str(self.folder)]
-        command += ["-c", f"port={self.port}"]
-        for name, value in SETTINGS.items():
-            command += ["-c", f"{name}={value}"]
-        while True:
-            self.process = spawn(
-                command,
-                log=self.log,
-                environment=library_environment(installation),
-                user=server_user(),
-                # Fast shutdown; SIGTERM would wait for every client to go by itself.
-                death_signal=signal.SIGINT,
-            )
-            while self.process.poll() is None:
-                # A stranger could answer on the port, but not to this password.
-                if await self.answers():
-                    return
-                await asyncio.sleep(POLL_SECONDS)
-            if not self._is_held_by_a_server_that_goes_down():
-                raise EmbeddedError(f"PostgreSQL ended while starting: {_tail(self.log)}")
-            await asyncio.sleep(POLL_SECONDS * 10)
+    async def _initialise(self, installation: Path) -> None:
+        """Make the database beside its place, and move it there whole: we may be killed."""
+        unfinished = self.folder.with_name("postgres.new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        password = unfinished / "password"
+        password.touch(mode=0o600)
+        password.write_text(load_credentials(self._data_folder)[SUPERUSER])
+        if (user := server_user()) is not None:
+            for path in (unfinished, password):
+                os.chown(path, user, user)
+        command = [
+            str(installation / "bin" / "initdb"),
+            f"--pgdata={unfinished / 'data'}",
+            f"--username={SUPERUSER}",
+            f"--pwfile={password}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            # Byte order is code point order in UTF-8, the same on every machine.
+            "--locale=C",
+            "--no-instructions",
+        ]
+        initdb = self._spawn(command, installation, death_signal=signal.SIGTERM)
+        if await asyncio.to_thread(initdb.wait) != 0:
+            raise EmbeddedError(f"no database can be made in {self.folder}: {last_words(self.log)}")
+        (unfinished / "data").rename(self.folder)
+        shutil.rmtree(unfinished)
 
-    def _is_held_by_a_server_that_goes_down(self) -> bool:
-        """Whether the folder's last server, orphaned by a kill, is still writing things down."""
-        try:
-            pid = int((self.folder / "postmaster.pid").read_text().split("\n", 1)[0])
-            os.kill(pid, 0)
-        except (OSError, ValueError):
-            return False
-        return True
+    async def _until_let_go(self, installation: Path) -> None:
+        """Wait for the processes of the last server, where somebody killed it or its parent.
+
+        Orphaned, it still writes everything down; killed, its children still go one by one.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        while found := _servers_in(self.folder, installation):
+            if time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"another server still holds {self.folder} (pid {found[0]}); end it first"
+                )
+            await asyncio.sleep(POLL_SECONDS)
+        if sys.platform == "linux":
+            # After a power cut its pid may be somebody else's, for whom PostgreSQL would wait.
+            (self.folder / "postmaster.pid").unlink(missing_ok=True)
+
+    def _spawn(
+        self, command: list[str], installation: Path, *, death_signal: signal.Signals
+    ) -> subprocess.Popen[bytes]:
+        self.process = spawn(
+            command,
+            log=self.log,
+            environment=library_environment(installation),
+            user=server_user(),
+            death_signal=death_signal,
+        )
+        return self.process
 
 
-def _postgres_folder(data_folder: Path) -> Path:
-    if server_user() is None or _is_reachable(data_folder):
-        return data_folder / "postgres"
-    name = hashlib.sha256(str(data_folder).encode()).hexdigest()[:16]
-    return Path("/var/lib/leo-activation") / name / "postgres"
-
-
-def _is_reachable(folder: Path) -> bool:
-    """Whether a user who owns nothing on the way may walk to `folder`, or will once it is made."""
-    return all(
-        parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents) if parent.exists()
-    )
-
-
-def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return " | ".join(lines[-3:]) or "it said nothing"
+def _servers_in(folder: Path, installation: Path) -> list[int]:
+    """The server's processes that work in `folder`; none where there is no /proc, as on macOS."""
+    found = []
+    program = (installation / "bin" / "postgres").resolve()
+    for process in Path("/proc").glob("[0-9]*"):
+        # One that is gone, or not ours to look at.
+        with suppress(OSError):
+            if (process / "cwd").readlink() == folder and (process / "exe").readlink() == program:
+                found.append(int(process.name))
+    return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import signal
@@ -16,7 +15,7 @@ from redis.exceptions import RedisError
 
 from libs.embedded.credentials import VALKEY, load_credentials
 from libs.embedded.errors import EmbeddedError
-from libs.embedded.process import end, free_port, spawn
+from libs.embedded.process import end, free_port, spawn, until_answers
 
 if TYPE_CHECKING:
     import subprocess
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 START_TIMEOUT_SECONDS = 30
 STOP_TIMEOUT_SECONDS = 10
-POLL_SECONDS = 0.02
 
 
 class EmbeddedValkey:
@@ -65,20 +63,9 @@ class EmbeddedValkey:
         Raises:
             EmbeddedError: it cannot be started; the message says why.
         """
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.process = spawn([str(_program()), str(self._write_configuration())], log=self.log)
-        async with asyncio.timeout(START_TIMEOUT_SECONDS) as limit:
-            try:
-                while not await self.answers():
-                    if self.process.poll() is not None:
-                        raise EmbeddedError(f"Valkey ended while starting; see {self.log}")
-                    await asyncio.sleep(POLL_SECONDS)
-            except TimeoutError as error:
-                if not limit.expired():
-                    raise
-                await self.kill()
-                raise EmbeddedError(f"Valkey does not answer; see {self.log}") from error
+        await until_answers(self, timeout_seconds=START_TIMEOUT_SECONDS)
 
     async def stop(self) -> None:
         """Write everything down and stop."""

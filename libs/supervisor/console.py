@@ -56,6 +56,14 @@ class Console:
             f"HTTP at {state.address('edge')}. Logs in {state.data_folder}/logs. Ctrl-C stops it."
         )
 
+    def note(self, text: str) -> None:
+        """Something that is good to know."""
+        self._terminal.print(f"[dim]{escape(text)}[/dim]")
+
+    def problem(self, text: str) -> None:
+        """Something that does not stop the stack and yet is to be mended."""
+        self._terminal.print(f"[yellow]  ![/yellow] {escape(text)}")
+
     def stopping(self) -> None:
         """Everything is being stopped."""
         self._terminal.print("Stopping; once more to stop at once …")

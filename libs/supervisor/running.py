@@ -101,15 +101,9 @@ def find_or_start(
         free_ports: a stack that is started listens on free ports.
 
     Raises:
-        StartError: it cannot be started, or does not get healthy.
+        StartError: the folder cannot be used, or no stack gets healthy on it.
     """
-    try:
-        runs = is_locked(folder)
-    except OSError as error:
-        raise StartError(
-            f"{folder} cannot be the data folder: {error.strerror}; set LEO_DATA to another one"
-        ) from error
-    if runs:
+    if is_locked(folder):
         say(f"A stack runs in {folder}.")
     else:
         say(f"Starting a stack in {folder}; the first start unpacks PostgreSQL …")

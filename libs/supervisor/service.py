@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -12,8 +11,7 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from libs.embedded.errors import EmbeddedError
-from libs.embedded.process import end, spawn
+from libs.embedded.process import end, spawn, until_answers
 
 if TYPE_CHECKING:
     import subprocess
@@ -24,7 +22,6 @@ START_TIMEOUT_SECONDS = 60
 # A service ends its calls in progress within ten (libs/rpc/settings.py).
 STOP_TIMEOUT_SECONDS = 15
 PROBE_TIMEOUT_SECONDS = 2
-POLL_SECONDS = 0.05
 
 
 class ServiceProcess:
@@ -68,20 +65,9 @@ class ServiceProcess:
         Raises:
             EmbeddedError: it ended or does not answer; the message ends with what it said last.
         """
-        self.log.parent.mkdir(parents=True, exist_ok=True)
         environment = os.environ | self._environment
         self.process = spawn(self._command, log=self.log, environment=environment)
-        async with asyncio.timeout(START_TIMEOUT_SECONDS) as limit:
-            try:
-                while not await self.answers():
-                    if self.process.poll() is not None:
-                        raise EmbeddedError(f"it ended while starting: {self._last_line()}")
-                    await asyncio.sleep(POLL_SECONDS)
-            except TimeoutError as error:
-                if not limit.expired():
-                    raise
-                await self.kill()
-                raise EmbeddedError(f"it does not answer: {self._last_line()}") from error
+        await until_answers(self, timeout_seconds=START_TIMEOUT_SECONDS)
 
     async def stop(self) -> None:
         """Let it end what it does, then stop."""
@@ -103,10 +89,6 @@ class ServiceProcess:
         except httpx.HTTPError:
             return False
         return response.status_code == httpx.codes.OK
-
-    def _last_line(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return f"{lines[-1] if lines else 'it said nothing'} (all of it: {self.log})"
 
 
 async def _grpc_answers(address: str) -> bool:

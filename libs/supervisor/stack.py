@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
-from contextlib import closing
+import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, Protocol
+
+import asyncpg
 
 from leo.decision.v1 import decision_service_pb2
 from leo.dispatch.v1 import dispatch_service_pb2
@@ -23,15 +27,17 @@ from libs.embedded.credentials import (
     write_secret,
 )
 from libs.embedded.errors import EmbeddedError
-from libs.embedded.process import free_ports
+from libs.embedded.installation import install_postgres
+from libs.embedded.process import Server, free_ports, last_words
 from libs.postgres import roles
 from libs.postgres.migrations import bootstrap, migrate_up
+from libs.rpc.address import split_address
+from libs.rpc.errors import StartError
 from libs.supervisor import table
 from libs.supervisor.service import ServiceProcess
 from libs.supervisor.state import DATABASE, simulator_accounts_file, witness_file
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 _DESCRIPTORS: Final = (
@@ -54,19 +60,16 @@ SCOPES: Final = tuple(
 )
 
 
-class Managed(Protocol):
+PORT_INTERVAL_SECONDS: Final = 0.1
+
+
+class Managed(Server, Protocol):
     """What the supervisor can start, watch and stop."""
 
     @property
-    def process(self) -> subprocess.Popen[bytes] | None: ...
-    @property
     def address(self) -> str: ...
-    @property
-    def log(self) -> Path: ...
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
-    async def kill(self) -> None: ...
-    async def answers(self) -> bool: ...
 
 
 class Stack:
@@ -139,38 +142,73 @@ class Stack:
             log=self._folder / "logs" / f"{row.name}.log",
         )
 
-    def check_ports(self) -> None:
-        """Refuse to start where another program holds one of our addresses.
+    async def check_ports(self, timeout_seconds: float) -> None:
+        """Refuse to start where somebody else holds one of our addresses.
+
+        Args:
+            timeout_seconds: how long they may still be held, as by processes of a supervisor that
+                was killed, which need a moment to follow it.
 
         Raises:
             EmbeddedError: it names the address and its setting.
         """
-        for row in (*table.GROUND, *table.SERVICES):
-            if row.setting is None:
-                continue
-            address = self._addresses[row.name]
-            host, _, port = address.rpartition(":")
-            with closing(socket.socket()) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind((host, int(port)))
-                except (OSError, ValueError) as error:
-                    raise EmbeddedError(
-                        f"{address} cannot be used: another program holds it, or it is no address "
-                        f"of this machine. Set {row.setting} to another one, or use --free-ports"
-                    ) from error
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                return self._hold_ports()
+            except EmbeddedError:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(PORT_INTERVAL_SECONDS)
+
+    def _hold_ports(self) -> None:
+        with ExitStack() as held:
+            # All at once, or two of our own could be given the same one.
+            for row in (*table.GROUND, *table.SERVICES):
+                if row.setting is not None:
+                    held.enter_context(_listen(self._addresses[row.name], row.setting))
+
+    def notes(self) -> list[str]:
+        """What the operator would not expect of this stack."""
+        database = self._postgres.folder
+        if database.is_relative_to(self._folder.resolve()):
+            return []
+        text = (
+            f"The database is in {database}, because the user as whom it runs cannot reach "
+            f"{self._folder}; removing the data folder leaves it there."
+        )
+        return [text]
 
     async def migrate(self) -> None:
-        """Make roles, database and schema what this version needs; PostgreSQL must run."""
+        """Make roles, database and schema what this version needs; PostgreSQL must run.
+
+        Raises:
+            EmbeddedError: PostgreSQL refused or went away.
+            MigrationError: a migration failed.
+        """
         credentials = load_credentials(self._folder)
-        await bootstrap(
-            self._postgres.superuser_dsn("postgres"),
-            {role: credentials[role] for role in roles.LOGIN_ROLES},
-            DATABASE,
-        )
+        try:
+            await bootstrap(
+                self._postgres.superuser_dsn("postgres"),
+                {role: credentials[role] for role in roles.LOGIN_ROLES},
+                DATABASE,
+            )
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise EmbeddedError(
+                f"the database cannot be set up: {last_words(self._postgres.log)}"
+            ) from error
         await migrate_up(self._postgres.dsn(roles.MIGRATE, DATABASE))
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
+        """Unpack the servers and write the files that processes want to find at their start.
+
+        Raises:
+            EmbeddedError: this machine lacks something; the message says what.
+        """
+        await asyncio.to_thread(install_postgres)
+        self.write_files()
+
+    def write_files(self) -> None:
         """Write the files that processes want to find at their start."""
         self._write_issuer_clients()
         # Grows while the stack runs (libs.supervisor.zalo), and is kept.
@@ -195,3 +233,18 @@ class Stack:
             for client_id in (DEVELOPER, *INTERNAL_CLIENTS)
         ]
         write_secret(self._folder / "issuer" / "clients.json", json.dumps(clients, indent=2))
+
+
+def _listen(address: str, setting: str) -> socket.socket:
+    try:
+        host, port = split_address(address)
+    except StartError as error:
+        raise EmbeddedError(f"{setting}: {error}") from None
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except (OSError, OverflowError) as error:
+        raise EmbeddedError(
+            f"{address} cannot be used: somebody holds it, or it is no address of this machine. "
+            f"Set {setting} to another one, or use --free-ports"
+        ) from error

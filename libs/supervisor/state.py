@@ -5,16 +5,24 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+
+from libs.embedded.folders import make_reachable
+from libs.rpc.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DATABASE: Final = "leo"
-Health = Literal["starting", "healthy", "unhealthy", "restarting", "stopped"]
+LOCK_ATTEMPT_COUNT_MAX: Final = 50
+_LOCK_INTERVAL_SECONDS: Final = 0.01
+_LOCK_FILE: Final = "supervisor.lock"
+_STATE_FILE: Final = "state.json"
+Health = Literal["starting", "healthy", "unhealthy", "restarting", "stopping", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +87,31 @@ def write_state(folder: Path, state: StackState) -> None:
     """Replace the state file at once, so that nobody reads half of it."""
     replacement = folder / "state.new"
     replacement.write_text(json.dumps(asdict(state)))
-    replacement.rename(folder / "state.json")
+    replacement.rename(folder / _STATE_FILE)
 
 
 def read_state(folder: Path) -> StackState | None:
-    """The stack that runs on this data folder, or None."""
+    """The stack that runs on this data folder; None if none does, or in its very first moment.
+
+    Raises:
+        StartError: the folder or what the supervisor wrote there cannot be used.
+    """
     if not is_locked(folder):
         return None
+    path = folder / _STATE_FILE
     try:
-        found = json.loads((folder / "state.json").read_text())
+        found = json.loads(path.read_text())
+        found["processes"] = tuple(ProcessState(**process) for process in found["processes"])
+        return StackState(**found)
     except FileNotFoundError:
         return None
-    found["processes"] = tuple(ProcessState(**process) for process in found["processes"])
-    return StackState(**found)
+    except OSError as error:
+        raise unusable(folder, error) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StartError(
+            f"{path} cannot be understood; was the stack started by another version? Stop it with "
+            "that one, or with Ctrl-C"
+        ) from error
 
 
 @contextmanager
@@ -99,29 +119,67 @@ def lock(folder: Path) -> Iterator[bool]:
     """Hold the data folder for a supervisor's life; gives False if another one holds it.
 
     The kernel lets go of it when the process ends, however it ends.
+
+    Raises:
+        StartError: the folder cannot be made or written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "supervisor.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    state = folder / _STATE_FILE
+    try:
+        make_reachable(folder)
+        file = (folder / _LOCK_FILE).open("a")
+    except OSError as error:
+        raise unusable(folder, error) from error
+    with file:
+        if not _take(file):
             yield False
             return
+        # Of a supervisor that was killed; whoever reads it now would take it for ours.
+        state.unlink(missing_ok=True)
         try:
             yield True
         finally:
-            (folder / "state.json").unlink(missing_ok=True)
+            state.unlink(missing_ok=True)
+
+
+def was_killed(folder: Path) -> bool:
+    """Whether the last supervisor of a folder that nobody holds did not end by itself."""
+    return (folder / _STATE_FILE).exists()
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a supervisor runs on this data folder."""
+    """Whether a supervisor runs on this data folder.
+
+    Raises:
+        StartError: it can be no data folder.
+    """
     try:
-        file = (folder / "supervisor.lock").open("a")
+        file = (folder / _LOCK_FILE).open("a")
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise unusable(folder, error) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
         return False
+
+
+def _take(file: TextIO) -> bool:
+    """Try more than once: whoever only looks (is_locked) holds the lock for that moment."""
+    for _ in range(LOCK_ATTEMPT_COUNT_MAX):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_INTERVAL_SECONDS)
+        else:
+            return True
+    return False
+
+
+def unusable(folder: Path, error: OSError) -> StartError:
+    """Why a folder cannot be the data folder."""
+    return StartError(
+        f"{folder} cannot be the data folder: {error.strerror}; set LEO_DATA to another one"
+    )

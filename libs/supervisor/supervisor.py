@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from libs.embedded.errors import EmbeddedError
 from libs.postgres.migrations import MigrationError
+from libs.supervisor.logs import bound_logs
 from libs.supervisor.state import Health, ProcessState, StackState, write_state
 
 if TYPE_CHECKING:
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from libs.supervisor.console import Console
+    from libs.supervisor.settings import SupervisorSettings
     from libs.supervisor.stack import Managed, Stack
 
 WATCH_INTERVAL_SECONDS: Final = 0.1
 PROBE_INTERVAL_SECONDS: Final = 1.0
 CANCEL_INTERVAL_SECONDS: Final = 0.2
+LOG_INTERVAL_SECONDS: Final = 1.0
+# After a kill -9 the processes of the last stack need a moment to follow their supervisor.
+PORTS_FREE_TIMEOUT_SECONDS: Final = 20.0
 BACKOFF_SECONDS_MIN: Final = 0.2
 BACKOFF_SECONDS_MAX: Final = 30.0
 # A process that lived this long starts over at the shortest back-off.
@@ -37,10 +42,31 @@ STABLE_SECONDS: Final = 60.0
 class Supervisor:
     """One life of a stack, from start to stop."""
 
-    def __init__(self, folder: Path, stack: Stack, console: Console) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stack: Stack,
+        console: Console,
+        settings: SupervisorSettings,
+        *,
+        after_kill: bool,
+    ) -> None:
+        """Describe the life; `run` begins it.
+
+        Args:
+            folder: the data folder, which the caller holds (libs.supervisor.state.lock).
+            stack: what runs on it.
+            console: tells the operator.
+            settings: limits.
+            after_kill: whether processes of a supervisor that was killed may still be going.
+        """
         self._folder = folder
         self._stack = stack
         self._console = console
+        self._settings = settings
+        self._after_kill = after_kill
+        self._told: set[str] = set()
+        self._published = False
         self._health: dict[str, Health] = dict.fromkeys(stack.processes, "stopped")
         self._restarts = dict.fromkeys(stack.processes, 0)
         self._stop = asyncio.Event()
@@ -54,12 +80,15 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
+        self._publish()
         started = asyncio.create_task(self._start())
         try:
             if await self._until_stopped(started):
                 if not started.result():
                     return False
                 self._console.ready(self._state())
+                for text in self._stack.notes():
+                    self._console.note(text)
                 await self._watch_all()
             return True
         finally:
@@ -83,6 +112,7 @@ class Supervisor:
             asyncio.create_task(self._watch(name, managed))
             for name, managed in self._stack.processes.items()
         ]
+        watches.append(asyncio.create_task(self._bound_logs()))
         stop = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait({stop, *watches}, return_when=asyncio.FIRST_COMPLETED)
@@ -94,7 +124,11 @@ class Supervisor:
                 watch.result()
 
     async def _start(self) -> bool:
-        self._stack.prepare()
+        patience = PORTS_FREE_TIMEOUT_SECONDS if self._after_kill else 0
+        if not await self._check("ports", self._stack.check_ports(patience)):
+            return False
+        if not await self._check("preparation", self._stack.prepare()):
+            return False
         for names in self._stack.stages:
             if not await self._start_stage(names):
                 return False
@@ -123,13 +157,22 @@ class Supervisor:
         await managed.start()
         self._set_health(name, "healthy")
 
-    async def _step(self, name: str, work: Awaitable[None]) -> bool:
-        began = time.monotonic()
+    async def _check(self, name: str, work: Awaitable[None]) -> bool:
+        """Do something; False if it cannot be done, which the operator is told."""
         self._console.starting(name)
         try:
             await work
         except (EmbeddedError, MigrationError) as error:
             self._console.failed(name, str(error))
+            return False
+        except OSError as error:
+            self._console.failed(name, f"{error.filename or 'the system'}: {error.strerror}")
+            return False
+        return True
+
+    async def _step(self, name: str, work: Awaitable[None]) -> bool:
+        began = time.monotonic()
+        if not await self._check(name, work):
             return False
         managed = self._stack.processes.get(name)
         self._console.started(name, managed.address if managed else "", time.monotonic() - began)
@@ -159,6 +202,14 @@ class Supervisor:
             self._restarts[name] += 1
             await self._step(name, self._start_one(name, managed))
 
+    async def _bound_logs(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(bound_logs, self._folder / "logs", self._settings)
+            except OSError as error:
+                self._tell(f"the logs grow on: {error.strerror}")
+            await asyncio.sleep(LOG_INTERVAL_SECONDS)
+
     async def _stop_all(self) -> None:
         self._console.stopping()
         for names in reversed(self._stack.stages):
@@ -166,7 +217,10 @@ class Supervisor:
         self._console.stopped()
 
     async def _stop_one(self, name: str) -> None:
+        if self._health[name] == "stopped":
+            return
         managed = self._stack.processes[name]
+        self._set_health(name, "stopping")
         stopping = asyncio.create_task(managed.stop())
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -174,13 +228,28 @@ class Supervisor:
         if not stopping.done():
             await managed.kill()
             await stopping
-        self._health[name] = "stopped"
+        self._set_health(name, "stopped")
 
     def _set_health(self, name: str, health: Health) -> None:
         """Publish news; a restart that succeeds is news too, because the pid is another."""
-        if self._health[name] != health:
+        if self._health[name] != health or not self._published:
             self._health[name] = health
+            self._publish()
+
+    def _publish(self) -> None:
+        try:
             write_state(self._folder, self._state())
+            self._published = True
+        except OSError as error:
+            # The processes can do without; `leo status` shows older news until there is room.
+            self._published = False
+            self._tell(f"the state cannot be written to {self._folder}: {error.strerror}")
+
+    def _tell(self, problem: str) -> None:
+        """Tell of a problem, once."""
+        if problem not in self._told:
+            self._told.add(problem)
+            self._console.problem(problem)
 
     def _state(self) -> StackState:
         return StackState(
@@ -190,7 +259,7 @@ class Supervisor:
             processes=tuple(
                 ProcessState(
                     name=name,
-                    pid=managed.process.pid if managed.process else None,
+                    pid=_pid(managed),
                     address=managed.address,
                     health=self._health[name],
                     restarts=self._restarts[name],
@@ -198,6 +267,11 @@ class Supervisor:
                 for name, managed in self._stack.processes.items()
             ),
         )
+
+
+def _pid(managed: Managed) -> int | None:
+    process = managed.process
+    return process.pid if process is not None and process.poll() is None else None
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    Stack(tmp_path, free_ports=True).prepare()
+    Stack(tmp_path, free_ports=True).write_files()
     return tmp_path
 
 
@@ -48,7 +48,7 @@ def test_secrets_are_made_once_and_their_owner_alone_reads_them(folder: Path) ->
     before = [(folder / name).read_text() for name in names]
     for name in (*names, "issuer/clients.json", "simulator/accounts.json"):
         assert (folder / name).stat().st_mode & 0o777 == 0o600
-    Stack(folder, free_ports=True).prepare()
+    Stack(folder, free_ports=True).write_files()
     assert [(folder / name).read_text() for name in names] == before
 
 
@@ -61,7 +61,7 @@ def test_the_accounts_of_the_simulator_are_kept(folder: Path) -> None:
     path = simulator_accounts_file(folder)
     assert read_accounts(path) == {}
     path.write_text(json.dumps({"zalo-template": {}}))
-    Stack(folder, free_ports=True).prepare()
+    Stack(folder, free_ports=True).write_files()
     assert read_accounts(path) == {"zalo-template": {}}
 
 

@@ -1,0 +1,40 @@
+"""How much the supervisor keeps of what its processes say."""
+
+from __future__ import annotations
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.rpc.errors import StartError
+
+KIB = 1024
+MIB = 1024 * KIB
+_PREFIX = "LEO_SUPERVISOR_"
+
+
+class SupervisorSettings(BaseSettings):
+    """Settings of the supervisor, from LEO_SUPERVISOR_… in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX)
+
+    # Of each log that is being written, and of each older piece.
+    log_bytes_max: int = Field(default=8 * MIB, ge=4 * KIB)
+    # Older pieces that are kept of each log.
+    log_count_max: int = Field(default=3, ge=1)
+
+
+def read_settings() -> SupervisorSettings:
+    """Read the settings from the environment.
+
+    Raises:
+        StartError: a value cannot be used; the text names its variable.
+    """
+    try:
+        return SupervisorSettings()
+    except ValidationError as error:
+        raise StartError(
+            "; ".join(
+                f"{_PREFIX}{str(problem['loc'][0]).upper()}: {problem['msg']}"
+                for problem in error.errors(include_url=False, include_input=False)
+            )
+        ) from None
