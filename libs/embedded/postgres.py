@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -85,6 +86,11 @@ class EmbeddedPostgres:
         """Where the database is, links followed."""
         return (self._data_folder / "postgres").resolve()
 
+    @cached_property
+    def _credentials(self) -> dict[str, str]:
+        """Read once: what happens to the file later does not stop a server that runs."""
+        return load_credentials(self._data_folder)
+
     @property
     def log(self) -> Path:
         """What the server says."""
@@ -100,6 +106,7 @@ class EmbeddedPostgres:
         """
         installation = await asyncio.to_thread(install_postgres)
         self._prepare_folder()
+        _ = self._credentials  # before anything is started: they may be lost
         if not (self.folder / "PG_VERSION").exists():
             await self._initialise(installation)
         await self._until_let_go(installation)
@@ -126,7 +133,7 @@ class EmbeddedPostgres:
 
     def dsn(self, role: str, database: str) -> str:
         """The address as one of libs.postgres.roles.LOGIN_ROLES."""
-        password = load_credentials(self._data_folder)[role]
+        password = self._credentials[role]
         return f"postgresql://{role}:{password}@{HOST}:{self.port}/{database}"
 
     async def answers(self) -> bool:
@@ -160,7 +167,7 @@ class EmbeddedPostgres:
         unfinished.mkdir(mode=0o700)
         password = unfinished / "password"
         password.touch(mode=0o600)
-        password.write_text(load_credentials(self._data_folder)[SUPERUSER])
+        password.write_text(self._credentials[SUPERUSER])
         if (user := server_user()) is not None:
             for path in (unfinished, password):
                 os.chown(path, user, user)

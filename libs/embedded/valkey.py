@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import sys
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -44,6 +45,11 @@ class EmbeddedValkey:
         """Where it listens, as host:port."""
         return f"{HOST}:{self.port}"
 
+    @cached_property
+    def _password(self) -> str:
+        """Read once: what happens to the file later does not stop a server that runs."""
+        return load_credentials(self._data_folder)[VALKEY]
+
     @property
     def log(self) -> Path:
         """What the server says."""
@@ -52,8 +58,7 @@ class EmbeddedValkey:
     @property
     def url(self) -> str:
         """The address, with its password."""
-        password = load_credentials(self._data_folder)[VALKEY]
-        return f"redis://:{password}@{HOST}:{self.port}/0"
+        return f"redis://:{self._password}@{HOST}:{self.port}/0"
 
     async def start(self) -> None:
         """Start and wait until it answers.
@@ -87,13 +92,12 @@ class EmbeddedValkey:
 
     def _write_configuration(self) -> Path:
         """The configuration as a file: an argument would show the password to every user."""
-        password = load_credentials(self._data_folder)[VALKEY]
         path = self.folder / "valkey.conf"
         settings = {
             "bind": HOST,
             "port": self.port,
             "dir": self.folder,
-            "requirepass": password,
+            "requirepass": self._password,
             "appendonly": "yes",
             "appendfsync": "everysec",
             "save": '""',

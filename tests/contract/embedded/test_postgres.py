@@ -230,11 +230,12 @@ async def test_credentials_that_are_lost_are_not_made_anew(home: Path) -> None:
 
 
 def test_a_library_that_the_system_lacks_is_named_with_its_package(tmp_path: Path) -> None:
-    # psql's libpq comes with the server; without it, it is missing like one of the system.
-    (tmp_path / "bin").mkdir()
-    program = Path(shutil.copy(install_postgres() / "bin" / "psql", tmp_path / "bin"))
-    with pytest.raises(EmbeddedError, match=r"psql .* needs libpq\.so\.5.*apt-get install"):
-        check_libraries(program)
+    # A server whose own libraries are there, but not those which these need.
+    for part in ("bin/postgres", "lib/libxml2.so.2"):
+        (tmp_path / part).parent.mkdir()
+        shutil.copy(install_postgres() / part, tmp_path / part)
+    with pytest.raises(EmbeddedError, match=r"postgres .* needs libicuuc\.so.*apt-get install"):
+        check_libraries(tmp_path / "bin" / "postgres")
 
 
 def test_what_a_killed_first_start_unpacked_is_removed(
