@@ -9,7 +9,6 @@ from typing import NoReturn
 import typer
 
 from libs.cli.errors import CommandError
-from libs.embedded.errors import EmbeddedError
 from libs.rpc.errors import StartError
 
 app = typer.Typer(
@@ -149,30 +148,32 @@ def torture(
     command.torture(range(1, seeds + 1) if seed is None else [seed])
 
 
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def bench(context: typer.Context) -> None:
+    """Measure this version on this machine; `leo bench --help` lists what can be measured."""
+    from libs.bench.command import app as measurements
+
+    measurements(context.args, prog_name="leo bench")
+
+
 def main() -> None:
     """Run a command of the command line; an expected failure is one sentence, not a traceback."""
+    # Before gRPC is imported: the processes that we start are other programs at once and need
+    # nothing of its care for forks, of which it would tell at each start.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
-        _run()
+        app()
     except CommandError as error:
         _fail(str(error), error.exit_status)
-    except (EmbeddedError, StartError) as error:
+    except StartError as error:
         _fail(str(error), 1)
-    except KeyboardInterrupt:  # before the command began, which takes a moment of imports
-        _fail("Aborted.", 1)
     except OSError as error:
         if error.filename is None:  # not of a file: a defect
             raise
         _fail(f"{error.filename} cannot be used: {error.strerror}", 1)
-
-
-def _run() -> None:
-    # Before gRPC is imported: the processes that we start are other programs at once and need
-    # nothing of its care for forks, of which it would tell at each start.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
-    from libs.bench.command import app as bench
-
-    app.add_typer(bench, name="bench")
-    app()
 
 
 def _fail(problem: str, status: int) -> NoReturn:

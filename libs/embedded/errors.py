@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from libs.rpc.errors import StartError
 
-class EmbeddedError(Exception):
+
+class EmbeddedError(StartError):
     """A server cannot be set up or started; the message says what to do about it."""
