@@ -1,4 +1,4 @@
-"""Where a channel reaches a person: which kind of address it needs, and where a profile has it.
+"""Where a channel reaches a person: which kind of address it needs, and what is one.
 
 A decision names an address by its kind and its place in the profile version that it saw, such as
 "phone:0", and never by the address itself: "recipient_ref". A profile may be given as a version's
@@ -8,6 +8,9 @@ document or as a row of cdp_profiles; both have the lists under the same names.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,3 +36,38 @@ def address_of(recipient_ref: str, profile: Mapping[str, Any]) -> str | None:
     if not place.isdecimal() or int(place) >= len(addresses):
         return None
     return str(addresses[int(place)])
+
+
+def normal_email(value: str) -> str | None:
+    """The address in lower case as RFC 5321 has it, or None if it is none. Asks no server."""
+    try:
+        found = validate_email(value.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return None
+    return found.normalized.lower()
+
+
+def ascii_email(value: str) -> str | None:
+    """The address as mail servers write it, its domain in Punycode; None if it cannot be.
+
+    That is so of what is no address, and of a name before the @ that is not in ASCII, which few
+    servers take (RFC 6531). Asks no server.
+    """
+    try:
+        found = validate_email(
+            value, check_deliverability=False, test_environment=True, strict=True
+        )
+    except EmailNotValidError:
+        return None
+    return found.ascii_email
+
+
+def normal_phone(value: str, *, region: str = "VN") -> str | None:
+    """The number in E.164, or None if it cannot exist; without a country code it is `region`'s."""
+    try:
+        number = phonenumbers.parse(value, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(number):
+        return None
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))

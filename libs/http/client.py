@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 import time
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
+
+from libs.rpc.address import is_public
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,10 +167,7 @@ class _PrivateAddressError(OSError):
 def _public_socket(target: aiohttp.AddrInfoType) -> socket.socket:
     """A socket for the address that is connected to, after all names are resolved."""
     family, kind, protocol, _, (host, *_) = target
-    address = ipaddress.ip_address(host)
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if not address.is_global or address.is_multicast:
+    if not is_public(host):
         raise _PrivateAddressError
     return socket.socket(family, kind, protocol)
 

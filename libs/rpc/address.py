@@ -1,4 +1,4 @@
-"""Where a server may listen without TLS."""
+"""What an address is: on this machine, in a private network, or on the internet."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ def is_loopback(address: str) -> bool:
     except ValueError:
         # Another name may point anywhere tomorrow.
         return False
+
+
+def is_public(host: str) -> bool:
+    """Say whether an IP address is one of the internet, and so neither private nor loopback.
+
+    Raises:
+        ValueError: it is no IP address.
+    """
+    address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_global and not address.is_multicast
 
 
 def check_plaintext(address: str, *, behind_tls_proxy: bool, setting: str) -> None:

@@ -36,8 +36,9 @@ def main() -> None:
 
 
 def _serve(settings: SimulatorSettings) -> None:
-    if not is_loopback(settings.address):
-        raise StartError(f"the simulator listens on loopback only, not on {settings.address}")
+    for address in (settings.address, settings.smtp_address):
+        if not is_loopback(address):
+            raise StartError(f"the simulator listens on loopback only, not on {address}")
     host, port = split_address(settings.address)
     application = build_application(settings)
     log.info("serving", address=settings.address, witness_file=str(settings.witness_file))

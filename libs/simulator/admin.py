@@ -57,6 +57,11 @@ class Admin:
     async def _state(self, _request: web.Request) -> web.Response:
         state = {
             "providers": {name: self._world.counts[name] for name in self._providers},
+            "addresses": {
+                speaks: address
+                for provider in self._providers.values()
+                for speaks, address in provider.addresses().items()
+            },
             "webhooks": self._world.webhooks.report(),
             "faults": self._world.faults.report(),
             "clock_offset_seconds": self._world.clock.offset.total_seconds(),

@@ -63,7 +63,10 @@ def build_application(settings: SimulatorSettings) -> web.Application:
 
     async def live(_application: web.Application) -> AsyncIterator[None]:
         sending = asyncio.create_task(world.webhooks.run())
-        yield
+        async with contextlib.AsyncExitStack() as listening:
+            for provider in providers.values():
+                await listening.enter_async_context(provider.listening(settings))
+            yield
         sending.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sending

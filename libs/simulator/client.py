@@ -46,6 +46,11 @@ class SimulatorClient:
         state: dict[str, Any] = (await self._send("GET", "/state")).json()
         return state
 
+    async def smtp_address(self) -> str:
+        """Where its mail server listens."""
+        address: str = (await self.state())["addresses"]["smtp"]
+        return address
+
     async def waiting_webhook_count(self) -> int:
         """Webhooks that were not taken yet."""
         count: int = (await self.state())["webhooks"]["waiting"]

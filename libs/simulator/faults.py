@@ -20,6 +20,9 @@ class FaultKind(StrEnum):
     SERVER_ERROR_BEFORE = "server_error_before"
     THROTTLED = "throttled"
     ERROR_CODE = "error_code"
+    # Of a dialogue: the connection breaks before the message, or within it.
+    CONNECTION_LOST = "connection_lost"
+    MESSAGE_LOST = "message_lost"
     # It accepts, and then the answer suffers.
     SERVER_ERROR_AFTER = "server_error_after"
     REPLY_LOST = "reply_lost"
@@ -37,6 +40,7 @@ RECEIPT_KINDS = frozenset(kind for kind in FaultKind if kind.startswith("receipt
 PARAMETERS = {
     "status": {FaultKind.SERVER_ERROR_BEFORE, FaultKind.SERVER_ERROR_AFTER},
     "code": {FaultKind.ERROR_CODE},
+    "enhanced_code": {FaultKind.ERROR_CODE},
     "delay_seconds": {
         FaultKind.REPLY_SLOW,
         FaultKind.RECEIPT_DELAYED,
@@ -64,6 +68,8 @@ class Fault(BaseModel):
     count_max: int | None = Field(default=None, ge=1)
     status: int = Field(default=503, ge=500, le=599)
     code: int | None = None
+    # Of SMTP, such as "5.1.1".
+    enhanced_code: str | None = Field(default=None, pattern=r"^[245]\.\d{1,3}\.\d{1,3}$")
     delay_seconds: float = Field(default=1.0, gt=0, le=DELAY_SECONDS_MAX)
 
     @model_validator(mode="after")

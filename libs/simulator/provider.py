@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,12 +14,13 @@ from aiohttp import web
 from libs.simulator.faults import FaultKind, FaultPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from pydantic import JsonValue
 
     from libs.simulator.clock import RuleClock
     from libs.simulator.faults import Fault
+    from libs.simulator.settings import SimulatorSettings
     from libs.simulator.webhooks import Webhook, WebhookSender
     from libs.simulator.witness import Message, WitnessLog
 
@@ -48,6 +50,19 @@ class Provider(ABC):
     @abstractmethod
     def forget_accounts(self) -> None:
         """Forget all accounts, and what was used of their quotas."""
+
+    @asynccontextmanager
+    async def listening(self, _settings: SimulatorSettings) -> AsyncIterator[None]:
+        """Listen beside the HTTP addresses, for a provider that speaks something else.
+
+        Raises:
+            StartError: it cannot listen.
+        """
+        yield
+
+    def addresses(self) -> Mapping[str, str]:
+        """Where it listens beside the HTTP addresses, by what it speaks there."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +112,8 @@ class World:
         Nothing is awaited before the message is booked: a caller that leaves changes nothing.
         """
         message = offer.message
-        counts = self.counts[message.provider]
-        fault = self.faults.choose_for_reply(message)
+        fault = self.choose_fault(message)
         if fault is not None:
-            counts.faults[fault.kind.value] += 1
             match fault.kind:
                 case FaultKind.SERVER_ERROR_BEFORE:
                     return _server_error(fault)
@@ -108,16 +121,33 @@ class World:
                     code = fault.code or offer.throttled_code
                     self.count_refusal(message.provider, code)
                     return offer.refuse(code)
-        self._witness.record(message, offer.message_id)
-        counts.accepted += 1
+                case FaultKind.CONNECTION_LOST | FaultKind.MESSAGE_LOST:
+                    return _hang_up(request, web.Response())
+        self.record(message, offer.message_id)
         reply = offer.accept()
-        webhook = offer.receipt()
-        if webhook is not None:
-            receipt_fault = self.faults.choose_for_receipt(message)
-            if receipt_fault is not None:
-                counts.faults[receipt_fault.kind.value] += 1
-            self.webhooks.submit(webhook, receipt_fault)
+        self.tell(message, offer.receipt())
         return reply if fault is None else await self._disturb(request, reply, fault)
+
+    def choose_fault(self, message: Message) -> Fault | None:
+        """Find and count what happens to a message and its answer."""
+        fault = self.faults.choose_for_reply(message)
+        if fault is not None:
+            self.counts[message.provider].faults[fault.kind.value] += 1
+        return fault
+
+    def record(self, message: Message, message_id: str) -> None:
+        """Witness an acceptance. Raises OSError: it could not be, so there is none."""
+        self._witness.record(message, message_id)
+        self.counts[message.provider].accepted += 1
+
+    def tell(self, message: Message, webhook: Webhook | None) -> None:
+        """Send the webhook of an accepted message, or what faults leave of it."""
+        if webhook is None:
+            return
+        fault = self.faults.choose_for_receipt(message)
+        if fault is not None:
+            self.counts[message.provider].faults[fault.kind.value] += 1
+        self.webhooks.submit(webhook, fault)
 
     async def _disturb(
         self, request: web.Request, reply: web.Response, fault: Fault
@@ -134,10 +164,14 @@ class World:
                 return reply
             case FaultKind.REPLY_HUNG:
                 await self.stopping.wait()
-        # What is written to a closed connection goes nowhere.
-        if request.transport is not None:
-            request.transport.close()
-        return reply
+        return _hang_up(request, reply)
+
+
+def _hang_up(request: web.Request, reply: web.Response) -> web.Response:
+    # What is written to a closed connection goes nowhere.
+    if request.transport is not None:
+        request.transport.close()
+    return reply
 
 
 def _server_error(fault: Fault) -> web.Response:

@@ -20,6 +20,8 @@ class SimulatorSettings(BaseSettings):
 
     # Loopback only.
     address: str = "127.0.0.1:7090"
+    # Of the mail server, loopback only as well; with port 0 a free one, which the state tells.
+    smtp_address: str = "127.0.0.1:7025"
     # The accounts that it knows at its start; the others are told to it while it runs.
     accounts_file: Path | None = None
     # Appended to, by one simulator at a time; never rewritten.

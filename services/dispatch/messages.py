@@ -26,11 +26,7 @@ from services.dispatch.domain.limits import (
 )
 from services.dispatch.domain.template import NewTemplate, check_new_template
 from services.dispatch.errors import FieldInvalidError
-from services.dispatch.usecases import (
-    CHANNEL_NAMES,
-    PROVIDER_TEMPLATE_CHANNEL_NAMES,
-    Dispatched,
-)
+from services.dispatch.usecases import CHANNEL_NAMES, CHANNEL_TEXTS, Dispatched
 
 if TYPE_CHECKING:
     from services.dispatch.domain.account import Account
@@ -145,12 +141,7 @@ def template_of(message: pb.Template) -> NewTemplate:
         data={name: unicodedata.normalize("NFC", text) for name, text in message.data.items()},
     )
     found = Fields("template")
-    check_new_template(
-        found,
-        template,
-        channels=CHANNEL_NAMES,
-        provider_template_channels=PROVIDER_TEMPLATE_CHANNEL_NAMES,
-    )
+    check_new_template(found, template, texts=CHANNEL_TEXTS)
     found.raise_as(FieldInvalidError)
     return template
 

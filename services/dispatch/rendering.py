@@ -20,7 +20,8 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, nodes, pass_c
 from jinja2.sandbox import SandboxedEnvironment
 
 from libs.rpc.errors import FieldViolation
-from services.dispatch.domain.limits import RENDERED_LENGTH_MAX, TEXT_LENGTH_MAX
+from services.dispatch.domain.limits import TEXT_LENGTH_MAX
+from services.dispatch.domain.template import ANY_TEXT
 from services.dispatch.domain.values import FIELDS, OPEN_FIELDS
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from jinja2.runtime import Context
 
+    from services.dispatch.domain.template import TextRule
     from services.dispatch.domain.values import Values
 
 # Deeper than any JSON that was let in.
@@ -52,35 +54,50 @@ class RenderError(Exception):
     """A value is there, but no text can be made of it; says which text, never the value."""
 
 
-def check_template(data: Mapping[str, str]) -> list[FieldViolation]:
-    """What in texts must not be stored, each with its line; the fields are named `data.<name>`."""
+def check_template(
+    data: Mapping[str, str], rules: Mapping[str, TextRule] | None
+) -> list[FieldViolation]:
+    """What in texts must not be stored, each with its line; the fields are named `data.<name>`.
+
+    Args:
+        data: texts by name.
+        rules: what holds for each name; None where the channel says nothing.
+    """
     violations = []
     for name, text in data.items():
         try:
-            _parse(text)
+            _parse(text, _rule_of(name, rules))
         except _RefusedError as refused:
             violations.append(FieldViolation(f"data.{name}", str(refused)))
     return violations
 
 
-def render(data: Mapping[str, str], values: Values) -> dict[str, str]:
-    """The texts for one person, in NFC, each of at most RENDERED_LENGTH_MAX characters.
+def render(
+    data: Mapping[str, str], values: Values, rules: Mapping[str, TextRule] | None
+) -> dict[str, str]:
+    """The texts for one person, in NFC; values are escaped into those that are markup.
 
     Args:
         data: texts by name, as check_template let them through.
         values: the person's and the event's.
+        rules: what holds for each name; None where the channel says nothing.
 
     Raises:
         MissingValueError: a value that a text needs is missing, null or empty.
         RenderError: a value is no text, number or time, or the text became too long.
     """
-    return {name: _render(name, text, values) for name, text in data.items()}
+    return {name: _render(name, text, values, _rule_of(name, rules)) for name, text in data.items()}
 
 
-def _render(name: str, text: str, values: Values) -> str:
+def _rule_of(name: str, rules: Mapping[str, TextRule] | None) -> TextRule:
+    # A template may be older than the rule, and hold what no new one would.
+    return rules.get(name, ANY_TEXT) if rules else ANY_TEXT
+
+
+def _render(name: str, text: str, values: Values, rule: TextRule) -> str:
     roots = {"profile": values.profile, "event": values.event}
     try:
-        compiled = _compile(text)
+        compiled = _compile(text, rule)
         for path in compiled.paths:
             if _look_up(roots, path) in (None, ""):
                 raise MissingValueError(".".join(path))
@@ -88,8 +105,8 @@ def _render(name: str, text: str, values: Values) -> str:
     except (_UnusableError, _RefusedError) as error:
         raise RenderError(f"data.{name}: {error}") from error
     rendered = unicodedata.normalize("NFC", rendered)
-    if len(rendered) > RENDERED_LENGTH_MAX:
-        raise RenderError(f"data.{name}: became longer than {RENDERED_LENGTH_MAX} characters")
+    if len(rendered) > rule.length_max:
+        raise RenderError(f"data.{name}: became longer than {rule.length_max} characters")
     return rendered
 
 
@@ -184,6 +201,8 @@ _ENVIRONMENT.filters = {
     "vnd": _vnd,
     "date": _date,
 }
+# The same, but what a value brings along of HTML is text and no markup.
+_MARKUP_ENVIRONMENT: Final = _ENVIRONMENT.overlay(autoescape=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,20 +211,21 @@ class _Compiled:
     paths: tuple[tuple[str, ...], ...]
 
 
-@lru_cache(maxsize=1024)
-def _compile(text: str) -> _Compiled:
-    tree, paths = _parse(text)
-    return _Compiled(_ENVIRONMENT.from_string(tree), paths)
+@lru_cache(maxsize=256)
+def _compile(text: str, rule: TextRule) -> _Compiled:
+    tree, paths = _parse(text, rule)
+    environment = _MARKUP_ENVIRONMENT if rule.markup else _ENVIRONMENT
+    return _Compiled(environment.from_string(tree), paths)
 
 
-def _parse(text: str) -> tuple[nodes.Template, tuple[tuple[str, ...], ...]]:
+def _parse(text: str, rule: TextRule) -> tuple[nodes.Template, tuple[tuple[str, ...], ...]]:
     """The tree of a text and the paths that it reads.
 
     Raises:
         _RefusedError: something in it is not let through.
     """
-    if len(text) > TEXT_LENGTH_MAX:
-        raise _RefusedError(f"has more than {TEXT_LENGTH_MAX} characters")
+    if len(text) > rule.length_max:
+        raise _RefusedError(f"has more than {rule.length_max} characters")
     try:
         tree = _ENVIRONMENT.parse(text)
     except TemplateSyntaxError as error:

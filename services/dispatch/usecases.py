@@ -46,10 +46,7 @@ class Dispatched:
 
 
 CHANNEL_NAMES: Final = frozenset(channels.CHANNELS)
-# Of which a template must name the provider's own.
-PROVIDER_TEMPLATE_CHANNEL_NAMES: Final = frozenset(
-    name for name, channel in channels.CHANNELS.items() if channel.needs_provider_template
-)
+CHANNEL_TEXTS: Final = {name: channel.texts for name, channel in channels.CHANNELS.items()}
 # What was read of a decision's id: good, or why not.
 ReadDecision: TypeAlias = UUID | FieldInvalidError
 DispatchAnswer: TypeAlias = "Dispatched | LeoError"
@@ -114,7 +111,8 @@ async def create_template(
         RequestIdReusedError: the request's id was used with another body.
     """
     found = Fields("template")
-    for violation in rendering.check_template(template.data):
+    rules = CHANNEL_TEXTS[template.channel]
+    for violation in rendering.check_template(template.data, rules):
         found.refuse(violation.field, violation.description)
     if found.violations:
         raise TemplateInvalidError(found.violations)
@@ -140,7 +138,7 @@ async def render_template(
         tenant_id, template_id, profile_ext_id=profile_ext_id, event_id=event_id
     )
     try:
-        return rendering.render(template.data, values)
+        return rendering.render(template.data, values, CHANNEL_TEXTS.get(template.channel))
     except rendering.MissingValueError as error:
         raise ValueMissingError(error.name) from error
     except rendering.RenderError as error:
@@ -168,6 +166,7 @@ async def set_channel_account(
             settings=channel.required_settings,
             credentials=channel.required_credentials,
         )
+        channel.check_account(found, account)
         if found.violations:
             raise FieldInvalidError(found.violations)
         if not account.credentials:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from google.type.date_pb2 import Date
 
 from leo.ingest.v1 import ingest_service_pb2 as pb
+from libs.addressing import normal_email
 from libs.fields import NUMBER_MAGNITUDE_MAX, Fields
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
@@ -20,7 +21,6 @@ from services.ingest.domain.profile import (
     PushAddress,
     StoredProfile,
     check_profile,
-    normal_email,
 )
 from services.ingest.domain.tenant import TIME_ZONE_DEFAULT, NewTenant, Tenant, check_tenant
 from services.ingest.errors import FieldInvalidError

@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
+    from libs.fields import Fields
     from libs.http.client import HttpClient
-    from services.dispatch.domain.account import Credentials
+    from libs.smtp.client import SmtpClient
+    from services.dispatch.domain.account import Credentials, NewAccount
     from services.dispatch.domain.delivery import ReceiptKind
+    from services.dispatch.domain.template import TextRule
 
 SendKind = Literal["accepted", "rejected", "retry_at", "unknown"]
 ProviderClass = Literal["OK", "R", "RL", "Q", "D", "T", "P", "W", "C", "AMB"]
@@ -37,20 +40,33 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Clients:
+    """What channels reach their providers with. The worker owns them, with all connections."""
+
+    http: HttpClient
+    smtp: SmtpClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message, ready to go.
 
     Attributes:
+        purpose: what it is for, such as "marketing".
         recipient: an address of the channel's kind, such as "+84901234567". Never printed.
         provider_template_id: the provider's name of the template, where it has any.
         data: rendered texts by name. Never printed.
         reference: the delivery's id, which receipts bring back.
+        unsubscribe_url: where the person withdraws consent to this channel and purpose; empty
+            where there is no such door. Never printed.
     """
 
+    purpose: str
     recipient: str
     provider_template_id: str
     data: Mapping[str, str]
     reference: str
+    unsubscribe_url: str
 
     def __repr__(self) -> str:
         return f"<message {self.reference}>"
@@ -132,11 +148,25 @@ class Channel(Protocol):
         """Names of the secrets without which an account cannot be."""
 
     @property
-    def needs_provider_template(self) -> bool:
-        """Whether the provider sends nothing but templates of its own, which ours must name."""
+    def texts(self) -> Mapping[str, TextRule] | None:
+        """The texts of its templates by name.
+
+        None where the provider sends nothing but templates of its own, which ours must name: they
+        say which.
+        """
+
+    @property
+    def carries_unsubscribe_link(self) -> bool:
+        """Whether its messages say where the person withdraws consent."""
+
+    def check_account(self, found: Fields, account: NewAccount) -> None:
+        """Note in `found` what is wrong with the values of an account's settings and secrets.
+
+        Those that are required are there, or were noted before.
+        """
 
     async def send(
-        self, message: Message, account: Account, client: HttpClient, *, timeout: timedelta
+        self, message: Message, account: Account, clients: Clients, *, timeout: timedelta
     ) -> SendResult:
         """Hand a message to the provider, once; `timeout` is for all of it.
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import orjson
 
+from libs.addressing import normal_phone
 from libs.http.client import NoAnswerError, NotSentError
 from services.dispatch.channels.contract import Capabilities, ReceivedReceipt, SendResult
 from services.dispatch.errors import ReceiptRefusedError
@@ -22,12 +23,15 @@ from services.dispatch.errors import ReceiptRefusedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from libs.http.client import HttpClient, HttpResponse
-    from services.dispatch.channels.contract import Account, Message, ProviderClass
+    from libs.fields import Fields
+    from libs.http.client import HttpResponse
+    from services.dispatch.channels.contract import Account, Clients, Message, ProviderClass
+    from services.dispatch.domain.account import NewAccount
 
 # Zalo documents no zone for its nights and days; it is a Vietnamese service.
 VIETNAM: Final = timezone(timedelta(hours=7))
 MORNING_HOUR: Final = 6
+COUNTRY_CODE: Final = "+84"
 REFERENCE_LENGTH_MAX: Final = 48
 MESSAGE_ID_LENGTH_MAX: Final = 128
 TIMESTAMP_DIGITS_MAX: Final = 14
@@ -93,13 +97,21 @@ class ZaloTemplate:
     )
     required_settings = frozenset({"app_id", "base_url"})
     required_credentials = frozenset({"access_token", "oa_secret_key"})
-    needs_provider_template = True
+    # The template at Zalo says which.
+    texts = None
+    # Zalo's own app has a button.
+    carries_unsubscribe_link = False
+
+    def check_account(self, found: Fields, account: NewAccount) -> None:
+        if not account.settings.get("base_url", "https:").startswith(("https:", "http:")):
+            found.refuse("settings.base_url", 'must be such as "https://business.openapi.zalo.me"')
 
     async def send(
-        self, message: Message, account: Account, client: HttpClient, *, timeout: timedelta
+        self, message: Message, account: Account, clients: Clients, *, timeout: timedelta
     ) -> SendResult:
-        phone = _vietnamese(message.recipient)
-        if phone is None:
+        if normal_phone(message.recipient) != message.recipient:
+            return _refused("P", "phone_invalid", "the person's phone is no number that can exist")
+        if not message.recipient.startswith(COUNTRY_CODE):
             # Zalo reads a number without its plus sign as a Vietnamese one: somebody else's.
             return _refused("P", "phone_foreign", "Zalo reaches Vietnamese numbers alone")
         if len(message.reference) > REFERENCE_LENGTH_MAX:
@@ -107,7 +119,7 @@ class ZaloTemplate:
                 "C", "reference_too_long", f"it is longer than {REFERENCE_LENGTH_MAX} characters"
             )
         body = {
-            "phone": phone,
+            "phone": message.recipient.removeprefix("+"),
             "template_id": message.provider_template_id,
             # Zalo counts characters, and more of them where accents stand apart.
             "template_data": {
@@ -116,7 +128,7 @@ class ZaloTemplate:
             "tracking_id": message.reference,
         }
         try:
-            response = await client.post(
+            response = await clients.http.post(
                 f"{account.settings['base_url'].rstrip('/')}/message/template",
                 body=orjson.dumps(body),
                 headers={
@@ -262,11 +274,6 @@ def _verified(body: bytes, headers: Mapping[str, str], account: Account) -> dict
     if not hmac.compare_digest(claimed.encode(), expected.hexdigest().encode()):
         raise ReceiptRefusedError("signature")
     return event
-
-
-def _vietnamese(phone: str) -> str | None:
-    """A Vietnamese number as Zalo wants it; None for another one."""
-    return phone.removeprefix("+") if phone.startswith("+84") else None
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 DISPATCH_BATCH_COUNT_MAX = 500
 
 TEXT_COUNT_MAX = 50
-# Both are measured in NFC: decomposed Vietnamese counts longer.
+# Where the channel says nothing else. Measured in NFC: decomposed Vietnamese counts longer.
 TEXT_LENGTH_MAX = 2000
-RENDERED_LENGTH_MAX = 2000
 PROVIDER_TEMPLATE_ID_LENGTH_MAX = 64
 
 SETTING_COUNT_MAX = 50

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from libs.fields import NAME_LENGTH_MAX
 from services.dispatch.domain.limits import (
@@ -13,11 +13,30 @@ from services.dispatch.domain.limits import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
     from libs.fields import Fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRule:
+    """What holds for one text of a channel's templates.
+
+    Attributes:
+        required: whether a template must have it.
+        length_max: in characters, in the template and for each person.
+        markup: whether it is HTML, into which values are escaped.
+    """
+
+    required: bool
+    length_max: int = TEXT_LENGTH_MAX
+    markup: bool = False
+
+
+# What holds where a channel says nothing.
+ANY_TEXT: Final = TextRule(required=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,24 +63,21 @@ class Template:
 
 
 def check_new_template(
-    found: Fields,
-    template: NewTemplate,
-    *,
-    channels: Collection[str],
-    provider_template_channels: Collection[str],
+    found: Fields, template: NewTemplate, *, texts: Mapping[str, Mapping[str, TextRule] | None]
 ) -> None:
     """Note in `found` what is wrong around the texts; what stands in them is rendering's to say.
 
     Args:
         found: where it is noted.
         template: what is to be stored.
-        channels: the names of all channels.
-        provider_template_channels: of those whose provider sends nothing but its own templates.
+        texts: for each channel, the texts that its templates have; None for those whose provider
+            sends nothing but its own templates.
     """
     found.name("name", template.name)
-    if template.channel not in channels:
-        found.refuse("channel", f"must be one of: {', '.join(sorted(channels))}")
-    if template.channel in provider_template_channels and not template.provider_template_id:
+    if template.channel not in texts:
+        found.refuse("channel", f"must be one of: {', '.join(sorted(texts))}")
+    rules = texts.get(template.channel)
+    if template.channel in texts and rules is None and not template.provider_template_id:
         found.refuse("provider_template_id", f"is required by {template.channel}")
     found.text(
         "provider_template_id",
@@ -74,5 +90,11 @@ def check_new_template(
     for name, text in template.data.items():
         if not name or len(name) > NAME_LENGTH_MAX or not name.isprintable():
             found.refuse("data", f"has a name that is not 1 to {NAME_LENGTH_MAX} characters")
+        elif rules is not None and name not in rules:
+            found.refuse(f"data.{name}", f"is none of {', '.join(rules)}")
         else:
-            found.text(f"data.{name}", text, length_max=TEXT_LENGTH_MAX, required=True)
+            rule = rules[name] if rules else ANY_TEXT
+            found.text(f"data.{name}", text, length_max=rule.length_max, required=True)
+    for name, rule in (rules or {}).items():
+        if rule.required and name not in template.data and template.data:
+            found.refuse(f"data.{name}", f"is required by {template.channel}")

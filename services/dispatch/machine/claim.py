@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,7 @@ from libs import audit, canonical
 from libs.addressing import address_of
 from libs.postgres.queries import load_queries
 from libs.relay.outage import Outage
+from libs.unsubscribe import Withdrawal
 from services.dispatch.channels import CHANNELS, contract
 from services.dispatch.domain.account import SealedCredentials
 from services.dispatch.domain.values import Event, values_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import asyncpg
 
     from libs.postgres.database import Connection, Database
+    from libs.unsubscribe import UnsubscribeLinks
     from services.dispatch.domain.account import Credentials
     from services.dispatch.domain.delivery import State
     from services.dispatch.envelope import KeyRing
@@ -91,9 +93,16 @@ class _Sorted:
 class Claims:
     """Claims deliveries of one account at a time, each in one transaction."""
 
-    def __init__(self, database: Database, key_ring: KeyRing, settings: MachineSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        key_ring: KeyRing,
+        settings: MachineSettings,
+        links: UnsubscribeLinks | None = None,
+    ) -> None:
         self._database = database
         self._key_ring = key_ring
+        self._links = links
         self._settings = settings
         # By account: the version of the secrets, and the secrets.
         self._credentials: dict[UUID, tuple[int, Credentials]] = {}
@@ -147,7 +156,7 @@ class Claims:
                     account_id=account_id,
                     channel=channel,
                     account=account,
-                    message=message,
+                    message=self._with_link(tenant_id, channel, ready, message),
                     epoch=ready["epoch"] + 1,
                     attempt=ready["attempt_count"] + 1,
                     account_updated_at=row["updated_at"],
@@ -231,6 +240,25 @@ class Claims:
             template_versions=[row["template_version"] for row, _ in ready],
         )
 
+    def _with_link(
+        self,
+        tenant_id: UUID,
+        channel: contract.Channel,
+        row: asyncpg.Record,
+        message: contract.Message,
+    ) -> contract.Message:
+        """The message with its link to unsubscribe, where its channel carries one."""
+        if self._links is None or not channel.carries_unsubscribe_link:
+            return message
+        withdrawal = Withdrawal(
+            tenant_id=tenant_id,
+            ext_id=row["ext_id"],
+            channel=row["channel"],
+            purpose=row["purpose"],
+            delivery_id=row["delivery_id"],
+        )
+        return replace(message, unsubscribe_url=self._links.url_of(withdrawal))
+
     def _outage_of(self, account_id: UUID) -> Outage:
         return self._outages.setdefault(
             account_id, Outage("opening an account", account_id=str(account_id))
@@ -308,16 +336,19 @@ def _check(row: asyncpg.Record) -> contract.Message | tuple[State, str]:  # noqa
         data = render(
             orjson.loads(row["template_data"]),
             values_of(document, event, ZoneInfo(row["time_zone"])),
+            CHANNELS[row["channel"]].texts,
         )
     except MissingValueError as error:
         return "suppressed", f"MISSING_VALUE: {error.name}"
     except RenderError as error:
         return "dead_letter", f"RENDER: {error}"
     return contract.Message(
+        purpose=row["purpose"],
         recipient=recipient,
         provider_template_id=row["provider_template_id"],
         data=data,
         reference=str(row["delivery_id"]),
+        unsubscribe_url="",
     )
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from uuid import UUID
 
-    from libs.http.client import HttpClient
     from libs.postgres.database import Database
+    from services.dispatch.channels.contract import Clients
     from services.dispatch.machine.claim import Claimed, Claims
     from services.dispatch.machine.results import Results
     from services.dispatch.machine.settings import MachineSettings
@@ -66,13 +66,13 @@ class Machine:
         finder: Database,
         claims: Claims,
         results: Results,
-        client: HttpClient,
+        clients: Clients,
         settings: MachineSettings,
     ) -> None:
         self._finder = finder
         self._claims = claims
         self._results = results
-        self._client = client
+        self._clients = clients
         self._settings = settings
         self._half_lease = settings.lease / 2
         self._lanes: defaultdict[tuple[UUID, UUID], _Lane] = defaultdict(_Lane)
@@ -208,7 +208,7 @@ class Machine:
             return NOT_STARTED
         try:
             return await claimed.channel.send(
-                claimed.message, claimed.account, self._client, timeout=self._half_lease
+                claimed.message, claimed.account, self._clients, timeout=self._half_lease
             )
         except Exception as error:
             log.exception("adapter failed", delivery_id=str(claimed.delivery_id))

@@ -49,7 +49,7 @@ SELECT
     l.delivery_id, l.channel, l.recipient_ref, l.attempt_count, l.epoch, l.in_doubt,
     l.expires_at <= leo_now() AS is_expired,
     coalesce(c.state, 'none recorded') AS consent, l.purpose,
-    p.state AS profile_state, p.context AS profile_context,
+    p.ext_id, p.state AS profile_state, p.context AS profile_context,
     seen.document AS seen_document, latest.document AS latest_document,
     t.version AS template_version, t.provider_template_id, t.data AS template_data,
     e.event_type, e.source, e.occurred_at, e.properties,

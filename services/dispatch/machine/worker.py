@@ -18,6 +18,9 @@ from libs.postgres.database import Database
 from libs.postgres.settings import FinderSettings, PostgresSettings
 from libs.relay import until_stopped
 from libs.relay.outage import Outage
+from libs.smtp.client import SmtpClient
+from libs.unsubscribe import UnsubscribeSettings
+from services.dispatch.channels.contract import Clients
 from services.dispatch.doorbell import JOB_NAME, QUEUE_NAME, deserialize, serialize
 from services.dispatch.machine.claim import Claims
 from services.dispatch.machine.machine import Machine
@@ -42,19 +45,22 @@ log = structlog.get_logger(__name__)
 async def work() -> None:
     """Send what is due, until SIGTERM; then finish what is in flight."""
     dispatch, settings = DispatchSettings(), MachineSettings()
+    links = UnsubscribeSettings().links()
     async with AsyncExitStack() as stack:
         database = await Database.open(PostgresSettings(), application_name="leo-dispatch-work")
         stack.push_async_callback(database.close)
         finder = await Database.open(FinderSettings(), application_name="leo-dispatch-work")
         stack.push_async_callback(finder.close)
-        client = await stack.enter_async_context(
-            HttpClient(private_addresses=settings.private_addresses)
+        private_addresses = settings.private_addresses
+        clients = Clients(
+            http=await stack.enter_async_context(HttpClient(private_addresses=private_addresses)),
+            smtp=await stack.enter_async_context(SmtpClient(private_addresses=private_addresses)),
         )
         machine = Machine(
             finder=finder,
-            claims=Claims(database, dispatch.key_ring(), settings),
+            claims=Claims(database, dispatch.key_ring(), settings, links),
             results=Results(database, settings),
-            client=client,
+            clients=clients,
             settings=settings,
         )
         listener = asyncio.create_task(_listen(RedisSettings().url, machine.wake))

@@ -8,10 +8,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import orjson
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
 
 from libs import canonical
+from libs.addressing import normal_email, normal_phone
 from libs.fields import NAME_LENGTH_MAX
 from services.ingest.domain.limits import (
     ATTRIBUTES_BYTES_MAX,
@@ -168,26 +167,6 @@ def with_document(profile: Profile) -> VersionedProfile:
             document[money] = str(document[money])
     text = canonical.dumps(document)
     return VersionedProfile(profile, text.decode(), hashlib.sha256(text).digest())
-
-
-def normal_email(value: str) -> str | None:
-    """The address in lower case as RFC 5321 has it, or None if it is none. Asks no server."""
-    try:
-        found = validate_email(value.strip(), check_deliverability=False, test_environment=True)
-    except EmailNotValidError:
-        return None
-    return found.normalized.lower()
-
-
-def normal_phone(value: str, *, region: str = "VN") -> str | None:
-    """The number in E.164, or None if it cannot exist; without a country code it is `region`'s."""
-    try:
-        number = phonenumbers.parse(value, region)
-    except phonenumbers.NumberParseException:
-        return None
-    if not phonenumbers.is_valid_number(number):
-        return None
-    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
 def check_profile(found: Fields, profile: Profile, *, now: datetime) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from libs.addressing import normal_email, normal_phone
 from libs.fields import NAME_LENGTH_MAX
 from services.ingest.domain.limits import (
     EMAIL_COUNT_MAX,
@@ -28,8 +29,6 @@ from services.ingest.domain.profile import (
     Profile,
     PushAddress,
     State,
-    normal_email,
-    normal_phone,
 )
 
 if TYPE_CHECKING:

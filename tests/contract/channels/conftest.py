@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libs.http.client import HttpClient
+from libs.smtp.client import SmtpClient
+from services.dispatch.channels.contract import Clients
 from tests.contract.channels.rigs import RIGS
 from tests.contract.simulator.simulators import running_receiver, running_simulator
 
@@ -35,9 +37,17 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[HttpClient]:
-    async with HttpClient(private_addresses=True) as client:
-        yield client
+async def clients() -> AsyncIterator[Clients]:
+    async with (
+        HttpClient(private_addresses=True) as http,
+        SmtpClient(private_addresses=True) as smtp,
+    ):
+        yield Clients(http=http, smtp=smtp)
+
+
+@pytest.fixture
+def client(clients: Clients) -> HttpClient:
+    return clients.http
 
 
 @pytest.fixture(params=RIGS)

@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -14,8 +15,7 @@ from services.dispatch.domain.account import Credentials
 from tests.contract.channels.rigs import ZaloRig
 
 if TYPE_CHECKING:
-    from libs.http.client import HttpClient
-    from services.dispatch.channels.contract import ProviderClass, SendResult
+    from services.dispatch.channels.contract import Clients, ProviderClass, SendResult
     from tests.contract.simulator.simulators import Receiver, Simulator
 
 PATIENCE = timedelta(seconds=20)
@@ -27,8 +27,8 @@ async def zalo(simulator: Simulator) -> ZaloRig:
     return await ZaloRig.create(simulator)
 
 
-async def send(zalo: ZaloRig, client: HttpClient, **changes: Any) -> SendResult:
-    return await zalo.channel.send(zalo.message(**changes), zalo.account, client, timeout=PATIENCE)
+async def send(zalo: ZaloRig, clients: Clients, **changes: Any) -> SendResult:
+    return await zalo.channel.send(zalo.message(**changes), zalo.account, clients, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +52,14 @@ async def send(zalo: ZaloRig, client: HttpClient, **changes: Any) -> SendResult:
 )
 async def test_a_code_has_its_class(
     zalo: ZaloRig,
-    client: HttpClient,
+    clients: Clients,
     simulator: Simulator,
     code: int,
     expected: tuple[str, str],
 ) -> None:
     rows = simulator.witness()
     await simulator.add_faults({"kind": "error_code", "code": code})
-    result = await send(zalo, client)
+    result = await send(zalo, clients)
     assert (result.kind, result.provider_class) == expected
     assert result.code == str(code)
     assert result.pauses_account == (code == -124)
@@ -69,56 +69,54 @@ async def test_a_code_has_its_class(
 @pytest.mark.parametrize(("code", "provider_class"), [(-32, "RL"), (-147, "Q"), (-133, "D")])
 async def test_what_goes_later_goes_at_zalos_time(
     zalo: ZaloRig,
-    client: HttpClient,
+    clients: Clients,
     simulator: Simulator,
     code: int,
     provider_class: ProviderClass,
 ) -> None:
     await simulator.add_faults({"kind": "error_code", "code": code})
     before = retry_time(provider_class, datetime.now(UTC))
-    result = await send(zalo, client)
+    result = await send(zalo, clients)
     # A minute, a day or a morning may begin between the two.
     assert result.retry_at in {before, retry_time(provider_class, datetime.now(UTC))}
 
 
 async def test_a_promotion_at_night_waits_for_the_morning(
-    zalo: ZaloRig, client: HttpClient, simulator: Simulator
+    zalo: ZaloRig, clients: Clients, simulator: Simulator
 ) -> None:
     await simulator.set_local_time(23)
-    result = await send(zalo, client, provider_template_id="7896", data={})
+    result = await send(zalo, clients, provider_template_id="7896", data={})
     assert (result.kind, result.provider_class, result.code) == ("retry_at", "D", "-133")
     assert result.retry_at is not None
     assert result.retry_at.astimezone(VIETNAM).time().isoformat() == "06:00:00"
-    assert (await send(zalo, client)).kind == "accepted"
+    assert (await send(zalo, clients)).kind == "accepted"
 
 
-async def test_a_spent_quota_waits_for_the_next_day(
-    client: HttpClient, simulator: Simulator
-) -> None:
+async def test_a_spent_quota_waits_for_the_next_day(clients: Clients, simulator: Simulator) -> None:
     await simulator.set_local_time(12)
     zalo = await ZaloRig.create(simulator, daily_quota=1)
-    assert (await send(zalo, client)).kind == "accepted"
-    result = await send(zalo, client)
+    assert (await send(zalo, clients)).kind == "accepted"
+    result = await send(zalo, clients)
     assert (result.kind, result.provider_class, result.code) == ("retry_at", "Q", "-144")
     assert result.retry_at is not None
     assert result.retry_at.astimezone(VIETNAM).time().isoformat() == "00:00:00"
 
 
 async def test_the_calls_of_a_minute_are_counted_for_the_app(
-    client: HttpClient, simulator: Simulator
+    clients: Clients, simulator: Simulator
 ) -> None:
     await simulator.set_local_time(12)
     zalo = await ZaloRig.create(simulator, calls_per_minute_max=1)
-    assert (await send(zalo, client)).kind == "accepted"
-    result = await send(zalo, client)
+    assert (await send(zalo, clients)).kind == "accepted"
+    result = await send(zalo, clients)
     assert (result.kind, result.provider_class, result.code) == ("retry_at", "RL", "-32")
 
 
-async def test_a_bad_token_pauses_the_account(zalo: ZaloRig, client: HttpClient) -> None:
+async def test_a_bad_token_pauses_the_account(zalo: ZaloRig, clients: Clients) -> None:
     stale = replace(
         zalo.account, credentials=Credentials({**zalo.account.credentials, "access_token": "stale"})
     )
-    result = await zalo.channel.send(zalo.message(), stale, client, timeout=PATIENCE)
+    result = await zalo.channel.send(zalo.message(), stale, clients, timeout=PATIENCE)
     assert (result.kind, result.provider_class, result.code) == ("retry_at", "T", "-124")
     assert result.pauses_account
 
@@ -134,7 +132,7 @@ async def test_a_bad_token_pauses_the_account(zalo: ZaloRig, client: HttpClient)
 )
 async def test_an_account_that_cannot_send_at_all_is_paused(
     zalo: ZaloRig,
-    client: HttpClient,
+    clients: Clients,
     settings: dict[str, str],
     credentials: dict[str, str],
     code: str,
@@ -144,38 +142,49 @@ async def test_an_account_that_cannot_send_at_all_is_paused(
         settings={**zalo.account.settings, **settings},
         credentials=Credentials({**zalo.account.credentials, **credentials}),
     )
-    result = await zalo.channel.send(zalo.message(), account, client, timeout=PATIENCE)
+    result = await zalo.channel.send(zalo.message(), account, clients, timeout=PATIENCE)
     assert (result.kind, result.code) == ("retry_at", code)
     assert result.pauses_account
     assert "account's" in result.reason
 
 
-async def test_a_bad_phone_number_is_the_persons(zalo: ZaloRig, client: HttpClient) -> None:
-    result = await send(zalo, client, recipient="+842838123456")
+async def test_a_bad_phone_number_is_the_persons(zalo: ZaloRig, clients: Clients) -> None:
+    result = await send(zalo, clients, recipient="+842838123456")
     assert (result.kind, result.provider_class, result.code) == ("rejected", "P", "-108")
 
 
-@pytest.mark.parametrize("recipient", ["+376312345", "+15551234567", "84901234567", "", "+8"])
-async def test_a_foreign_number_is_not_sent_to(
-    zalo: ZaloRig, client: HttpClient, simulator: Simulator, recipient: str
+@pytest.mark.parametrize(
+    ("recipient", "code"),
+    [
+        ("+376312345", "phone_foreign"),
+        ("+12015550123", "phone_foreign"),
+        *(
+            (junk, "phone_invalid")
+            for junk in ("84901234567", "0901234567", "", "+8", "+84", "+84abc", "+84 90 1234567")
+        ),
+    ],
+)
+async def test_a_foreign_number_and_junk_are_not_sent_to(
+    zalo: ZaloRig, clients: Clients, simulator: Simulator, recipient: str, code: str
 ) -> None:
-    result = await send(zalo, client, recipient=recipient)
-    assert (result.kind, result.provider_class, result.code) == ("rejected", "P", "phone_foreign")
+    result = await send(zalo, clients, recipient=recipient)
+    assert (result.kind, result.provider_class, result.code) == ("rejected", "P", code)
+    assert result.reason
     provider = (await simulator.state())["providers"][zalo.channel.name]
     assert (provider["accepted"], provider["refused"]) == (0, {})
 
 
 @pytest.mark.parametrize(("length", "kind"), [(48, "accepted"), (49, "rejected")])
 async def test_a_reference_has_at_most_48_characters(
-    zalo: ZaloRig, client: HttpClient, length: int, kind: str
+    zalo: ZaloRig, clients: Clients, length: int, kind: str
 ) -> None:
-    assert (await send(zalo, client, reference="r" * length)).kind == kind
+    assert (await send(zalo, clients, reference="r" * length)).kind == kind
 
 
-async def test_accents_that_stand_apart_are_joined(zalo: ZaloRig, client: HttpClient) -> None:
+async def test_accents_that_stand_apart_are_joined(zalo: ZaloRig, clients: Clients) -> None:
     # Ten characters are allowed; apart there are more.
     name = unicodedata.normalize("NFD", "Nguyễn Hoà")
-    result = await send(zalo, client, data={"customer": name, "amount": "1"})
+    result = await send(zalo, clients, data={"customer": name, "amount": "1"})
     assert result.kind == "accepted"
 
 
@@ -189,9 +198,9 @@ async def test_accents_that_stand_apart_are_joined(zalo: ZaloRig, client: HttpCl
     ],
 )
 async def test_a_message_that_does_not_fit_its_template_is_refused(
-    zalo: ZaloRig, client: HttpClient, changes: dict[str, Any], code: str
+    zalo: ZaloRig, clients: Clients, changes: dict[str, Any], code: str
 ) -> None:
-    result = await send(zalo, client, **changes)
+    result = await send(zalo, clients, **changes)
     assert (result.kind, result.provider_class, result.code) == ("rejected", "C", code)
 
 
@@ -205,22 +214,33 @@ async def test_a_message_that_does_not_fit_its_template_is_refused(
     ],
 )
 async def test_a_doubt_says_what_was_seen(
-    zalo: ZaloRig, client: HttpClient, simulator: Simulator, fault: str, code: str
+    zalo: ZaloRig, clients: Clients, simulator: Simulator, fault: str, code: str
 ) -> None:
     await simulator.add_faults({"kind": fault})
-    result = await send(zalo, client)
+    result = await send(zalo, clients)
     assert (result.kind, result.code) == ("unknown", code)
 
 
 async def test_a_receipt_that_is_repeated_reads_the_same(
-    client: HttpClient, simulator: Simulator, receiver: Receiver
+    clients: Clients, simulator: Simulator, receiver: Receiver
 ) -> None:
     zalo = await ZaloRig.create(simulator, receiver.url)
     await simulator.add_faults({"kind": "receipt_duplicated"})
-    await send(zalo, client)
+    await send(zalo, clients)
     receipts = []
     for _ in range(2):
         received = await receiver.next()
         headers = {name.lower(): value for name, value in received.headers.items()}
         receipts += zalo.channel.read_receipt(received.body, headers, zalo.account)
     assert receipts[0] == receipts[1]
+
+
+async def test_a_reference_that_is_nobodys_names_no_delivery(
+    clients: Clients, simulator: Simulator, receiver: Receiver
+) -> None:
+    zalo = await ZaloRig.create(simulator, receiver.url)
+    await send(zalo, clients, reference=f"ord-{uuid4().hex[:8]}")
+    received = await receiver.next()
+    headers = {name.lower(): value for name, value in received.headers.items()}
+    (receipt,) = zalo.channel.read_receipt(received.body, headers, zalo.account)
+    assert receipt.delivery_id is None

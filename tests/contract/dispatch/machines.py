@@ -13,6 +13,8 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from libs.http.client import HttpClient
+from libs.smtp.client import SmtpClient
+from services.dispatch.channels.contract import Clients
 from services.dispatch.domain.delivery import ReceiptRequest
 from services.dispatch.doorbell import Doorbell
 from services.dispatch.envelope import seal
@@ -193,12 +195,15 @@ class Site:
         self, *, claims: Claims | None = None, results: Results | None = None, **changes: Any
     ) -> AsyncIterator[Machine]:
         """Run a machine for the block; at its end it finishes what is in flight."""
-        async with HttpClient(private_addresses=True) as client:
+        async with (
+            HttpClient(private_addresses=True) as http,
+            SmtpClient(private_addresses=True) as smtp,
+        ):
             machine = Machine(
                 finder=self.finder,
                 claims=claims or self.claims(**changes),
                 results=results or self.results(**changes),
-                client=client,
+                clients=Clients(http=http, smtp=smtp),
                 settings=self.settings(**changes),
             )
             running = asyncio.create_task(machine.run())

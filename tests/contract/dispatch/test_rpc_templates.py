@@ -13,7 +13,6 @@ from leo.dispatch.v1.dispatch_service_pb2 import (
     Template,
 )
 from leo_sdk import ExistsError, InvalidError, LeoRpcError, MissingError, StateError
-from services.dispatch import messages
 from tests.contract.dispatch.world import CHANNEL, World
 
 if TYPE_CHECKING:
@@ -124,10 +123,11 @@ async def test_bad_fields_are_named(client: Client, changes: dict[str, Any], fie
 
 
 async def test_the_providers_template_is_asked_for_only_where_its_channel_needs_one(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+    client: Client,
 ) -> None:
-    monkeypatch.setattr(messages, "PROVIDER_TEMPLATE_CHANNEL_NAMES", frozenset())
-    assert (await create(client, provider_template_id="")).provider_template_id == ""
+    data = {"subject": "x", "html": "<p>x</p>"}
+    template = await create(client, channel="email", provider_template_id="", data=data)
+    assert template.provider_template_id == ""
 
 
 async def test_a_request_id_must_be_a_uuid4(client: Client) -> None:

@@ -69,6 +69,19 @@ class Simulator:
         (await self.admin("PUT", path, oa.document)).raise_for_status()
         return oa
 
+    async def set_email_account(self, username: str, **document: Any) -> None:
+        """Let the mail server know an account; its password is needed."""
+        (await self.admin("PUT", f"accounts/email/{username}", document)).raise_for_status()
+
+    async def smtp_port(self) -> int:
+        """Where the mail server listens, on 127.0.0.1."""
+        return int((await self.state())["addresses"]["smtp"].rpartition(":")[2])
+
+    async def mail(self, reference: str) -> bytes:
+        """The last message of a reference that the mail server took."""
+        response = await self.client.get(f"{self.url}/email/messages/{reference}")
+        return response.raise_for_status().content
+
     async def add_faults(self, *faults: dict[str, Any], seed: int = 0) -> None:
         document = {"seed": seed, "faults": faults}
         (await self.admin("POST", "faults", document)).raise_for_status()
@@ -120,6 +133,7 @@ async def running_simulator(folder: Path, **environment: str) -> AsyncIterator[S
     witness_file = folder / "witness.jsonl"
     environment = {
         "LEO_SIMULATOR_ADDRESS": address,
+        "LEO_SIMULATOR_SMTP_ADDRESS": "127.0.0.1:0",
         "LEO_SIMULATOR_WITNESS_FILE": str(witness_file),
         "LEO_SIMULATOR_RECIPIENT_KEY": RECIPIENT_KEY,
         # The tries of a webhook are 3, 30, 90, 180 and 360 ms apart.
@@ -185,7 +199,7 @@ class Receiver:
 async def running_receiver() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     application = web.Application()
-    application.router.add_post("/webhooks/zalo/{tenant_id}/{account_id}", receiver.take)
+    application.router.add_post("/webhooks/{provider}/{tenant_id}/{account_id}", receiver.take)
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -63,7 +63,10 @@ async def test_a_reset_brings_back_the_accounts_of_the_file(tmp_path: Path) -> N
         await simulator.set_local_time(12)
         await simulator.admin("POST", "reset")
         assert await simulator.state() == {
-            "providers": {PROVIDER: {"accepted": 0, "refused": {}, "faults": {}}},
+            "providers": {
+                name: {"accepted": 0, "refused": {}, "faults": {}} for name in ("email", PROVIDER)
+            },
+            "addresses": {"smtp": f"127.0.0.1:{await simulator.smtp_port()}"},
             "webhooks": {"waiting": 0},
             "faults": [],
             "clock_offset_seconds": 0.0,
@@ -84,7 +87,7 @@ async def test_a_provider_can_be_moved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "document", "status", "problem"),
     [
-        ("accounts/nobody/1", {}, 404, "provider: one of zalo-template"),
+        ("accounts/nobody/1", {}, 404, "provider: one of email, zalo-template"),
         (f"accounts/{PROVIDER}/1", {"app_id": "1"}, 400, "access_token: Field required"),
         (f"accounts/{PROVIDER}/1", [], 400, "document: "),
         ("clock", {"offset_seconds": "soon"}, 400, "offset_seconds: "),
@@ -129,7 +132,7 @@ async def refused_start(folder: Path, **environment: str) -> str:
         ({"LEO_SIMULATOR_CLOCK_OFFSET": "soon"}, "LEO_SIMULATOR_CLOCK_OFFSET: "),
         ({"LEO_SIMULATOR_BASE_PATHS": '{"zalo-template": "x"}'}, "LEO_SIMULATOR_BASE_PATHS: "),
         ({"LEO_SIMULATOR_BASE_PATHS": "/x"}, "LEO_SIMULATOR_BASE_PATHS is no JSON"),
-        ({"LEO_SIMULATOR_BASE_PATHS": '{"nobody": "/x"}'}, "there are: zalo-template"),
+        ({"LEO_SIMULATOR_BASE_PATHS": '{"nobody": "/x"}'}, "there are: email, zalo-template"),
         ({"LEO_SIMULATOR_ACCOUNTS_FILE": "/nowhere/accounts.json"}, "cannot be read"),
         ({"LEO_SIMULATOR_WITNESS_FILE": "/proc/witness.jsonl"}, "cannot be written"),
     ],
@@ -144,7 +147,7 @@ async def test_it_says_why_it_does_not_start(
     ("text", "problem"),
     [
         ("{", "document: "),
-        ('{"nobody": {}}', "there are: zalo-template"),
+        ('{"nobody": {}}', "there are: email, zalo-template"),
         ('{"zalo-template": {"1": {"app_id": "1"}}}', "access_token: "),
     ],
 )

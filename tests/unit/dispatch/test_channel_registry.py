@@ -6,12 +6,13 @@ import pytest
 
 from services.dispatch import channels
 from services.dispatch.channels.contract import Account, Channel, Message
+from services.dispatch.channels.email import CHANNEL as EMAIL
 from services.dispatch.channels.zalo_template import CHANNEL, ZaloTemplate
 from services.dispatch.domain.account import Credentials
 
 
 def test_the_channels_of_the_folder_are_found() -> None:
-    assert dict(channels.CHANNELS) == {"zalo-template": CHANNEL}
+    assert dict(channels.CHANNELS) == {"email": EMAIL, "zalo-template": CHANNEL}
 
 
 @pytest.mark.parametrize("channel", channels.CHANNELS.values(), ids=lambda channel: channel.name)
@@ -29,10 +30,12 @@ def test_two_channels_of_one_name_stop_the_start() -> None:
 
 def test_nothing_of_a_person_or_an_account_is_printed() -> None:
     message = Message(
+        purpose="marketing",
         recipient="+84901234567",
         provider_template_id="7895",
         data={"customer": "canary-name"},
         reference="r1",
+        unsubscribe_url="https://leo.test/canary",
     )
     account = Account(settings={"app_id": "1001"}, credentials=Credentials({"token": "canary"}))
     for printed in (repr(message), str(message), repr(account), f"{account} {message}"):

@@ -23,7 +23,7 @@ from services.dispatch.rendering import check_template
     ],
 )
 def test_values_constants_and_our_filters_are_let_through(text: str) -> None:
-    assert check_template({"name": text}) == []
+    assert check_template({"name": text}, None) == []
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_values_constants_and_our_filters_are_let_through(text: str) -> None:
     ],
 )
 def test_what_is_more_than_a_value_is_refused(text: str, word: str) -> None:
-    (violation,) = check_template({"name": text})
+    (violation,) = check_template({"name": text}, None)
     assert violation.field == "data.name"
     assert violation.description.startswith("line 1: ")
     assert violation.description.endswith(f"no {word}")
@@ -94,13 +94,13 @@ def test_what_is_more_than_a_value_is_refused(text: str, word: str) -> None:
     ],
 )
 def test_other_names_and_filters_are_refused_with_a_hint(text: str, said: str) -> None:
-    (violation,) = check_template({"name": text})
+    (violation,) = check_template({"name": text}, None)
     assert said in violation.description
 
 
 def test_each_bad_text_is_named_with_its_line() -> None:
     violations = check_template(
-        {"good": "x", "one": "{{ x }}", "two": "first\n\n{{ profile.citi }}"}
+        {"good": "x", "one": "{{ x }}", "two": "first\n\n{{ profile.citi }}"}, None
     )
     assert [violation.field for violation in violations] == ["data.one", "data.two"]
     assert violations[1].description.startswith("line 3: ")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.dispatch.domain.limits import RENDERED_LENGTH_MAX
+from services.dispatch.domain.limits import TEXT_LENGTH_MAX
 from services.dispatch.domain.values import Event, Values, values_of
 from services.dispatch.rendering import MissingValueError, RenderError, render
 
@@ -25,7 +25,7 @@ def values(document: dict[str, Any] | None = None, **properties: Any) -> Values:
 
 
 def text_of(text: str, document: dict[str, Any] | None = None, **properties: Any) -> str:
-    return render({"text": text}, values(document, **properties))["text"]
+    return render({"text": text}, values(document, **properties), None)["text"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_missing_value_is_named_and_never_rendered(text: str, name: str) -> No
 
 def test_without_an_event_its_values_are_missing() -> None:
     with pytest.raises(MissingValueError) as missing:
-        render({"text": "{{ event.type }}"}, values_of({"ext_id": "p-1"}, None, HANOI))
+        render({"text": "{{ event.type }}"}, values_of({"ext_id": "p-1"}, None, HANOI), None)
     assert missing.value.name == "event.type"
 
 
@@ -143,14 +143,14 @@ def test_what_is_no_text_is_an_error_that_does_not_repeat_it(text: str) -> None:
             list=["canary"],
             object={"a": "canary"},
             secret="canary",
-            long="canary" * (RENDERED_LENGTH_MAX // 8),
+            long="canary" * (TEXT_LENGTH_MAX // 8),
         )
     assert str(error.value).startswith("data.text: ")
     assert "canary" not in str(error.value)
 
 
 def test_rendered_texts_are_measured_and_given_in_nfc() -> None:
-    decomposed = unicodedata.normalize("NFD", "ệ" * RENDERED_LENGTH_MAX)
-    assert len(decomposed) == 3 * RENDERED_LENGTH_MAX
-    assert text_of("{{ event.properties.x }}", x=decomposed) == "ệ" * RENDERED_LENGTH_MAX
+    decomposed = unicodedata.normalize("NFD", "ệ" * TEXT_LENGTH_MAX)
+    assert len(decomposed) == 3 * TEXT_LENGTH_MAX
+    assert text_of("{{ event.properties.x }}", x=decomposed) == "ệ" * TEXT_LENGTH_MAX
     assert text_of("{{ event.properties.x | truncate(3) }}", x=decomposed) == "ệệ…"

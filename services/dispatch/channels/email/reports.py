@@ -1,0 +1,101 @@
+"""What the mail system reports of a message to its return path (RFC 3461 to 3464)."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from services.dispatch.channels.contract import ReceivedReceipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from email.message import Message as Mail
+    from uuid import UUID
+
+    from services.dispatch.domain.delivery import ReceiptKind
+
+MESSAGE_ID_LENGTH_MAX: Final = 128
+# Where a report says to whom it goes: our mail server's word for it, and the report's own.
+ADDRESS_HEADERS: Final = ("X-Original-To", "Delivered-To", "To")
+
+# By the action of RFC 3464, 2.3.3.
+KINDS: Final[Mapping[str, ReceiptKind]] = {
+    "delivered": "delivered",
+    # Handed on to a system that reports no further.
+    "relayed": "sent",
+    "expanded": "sent",
+    # Not yet; what becomes of it is another report's to say.
+    "delayed": "other",
+}
+# The first number of a status (RFC 3463): for good, or no longer tried.
+FAILURE_KINDS: Final[Mapping[str, ReceiptKind]] = {"5": "bounced", "4": "failed"}
+
+
+def addresses_of(mail: Mail) -> str:
+    """Every address that a report names as its own."""
+    return " ".join(
+        str(value) for name in ADDRESS_HEADERS for value in mail.get_all(name, failobj=[])
+    )
+
+
+def read_mail(body: bytes) -> Mail:
+    """Any bytes as a mail; what is none has no headers."""
+    return email.message_from_bytes(body, policy=email.policy.compat32)
+
+
+def receipt_of(mail: Mail, delivery_id: UUID) -> ReceivedReceipt:
+    """What a report says of a delivery; an absence notice, or any other mail, says nothing."""
+    return ReceivedReceipt(
+        kind=_kind_of(mail),
+        delivery_id=delivery_id,
+        provider_message_id=_message_id_of(mail),
+        occurred_at=_time_of(mail),
+    )
+
+
+def _kind_of(mail: Mail) -> ReceiptKind:
+    if mail.get_content_type() != "multipart/report":
+        return "other"
+    for part in mail.walk():
+        if part.get_content_type() != "message/delivery-status":
+            continue
+        # A block of fields for the message, then one for each recipient; ours have one.
+        for block in part.walk():
+            action = _field_of(block, "Action").lower()
+            if action == "failed":
+                return FAILURE_KINDS.get(_field_of(block, "Status")[:1], "bounced")
+            if action in KINDS:
+                return KINDS[action]
+    return "other"
+
+
+def _message_id_of(mail: Mail) -> str:
+    """The name of the message that a report is about; empty where it does not bring it back."""
+    for part in mail.walk():
+        if part is mail:
+            continue
+        headers = part
+        if part.get_content_type() == "text/rfc822-headers":
+            text = part.get_payload(decode=True)
+            headers = read_mail(text if isinstance(text, bytes) else b"")
+        found = _field_of(headers, "Message-ID")
+        if 0 < len(found) <= MESSAGE_ID_LENGTH_MAX and found.isascii() and found.isprintable():
+            return found
+    return ""
+
+
+def _field_of(block: Mail, name: str) -> str:
+    # A comment may stand behind a status.
+    return str(block.get(name, "")).split("(")[0].strip()
+
+
+def _time_of(mail: Mail) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(str(mail.get("Date", "")))
+    except ValueError:
+        return None
+    # Without a zone it is UTC: "-0000" says that nothing is said about where the clock stood.
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
