@@ -8,6 +8,7 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Final
 
+from cryptography.fernet import Fernet
 from pydantic import TypeAdapter, ValidationError
 
 from libs.embedded.errors import EmbeddedError
@@ -30,6 +31,7 @@ INTERNAL_CLIENTS: Final = (INGEST_CLIENT, DECISION_CLIENT, EDGE_CLIENT)
 _NAMES = (SUPERUSER, *roles.LOGIN_ROLES, VALKEY, DEVELOPER, *INTERNAL_CLIENTS)
 _FILE = "credentials.json"
 _KEYS_FILE = "credential-keys.json"
+_UNSUBSCRIBE_KEYS_FILE = "unsubscribe-keys.json"
 _KEY_ID = "local-1"
 _KEY_BYTES = 32
 _CREDENTIALS = TypeAdapter(dict[str, str])
@@ -68,6 +70,14 @@ def credential_keys_file(data_folder: Path) -> Path:
     if not path.exists():
         key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
         write_secret(path, json.dumps({_KEY_ID: key}))
+    return path
+
+
+def unsubscribe_keys_file(data_folder: Path) -> Path:
+    """The file with the key that seals links to unsubscribe; made the first time."""
+    path = data_folder / _UNSUBSCRIBE_KEYS_FILE
+    if not path.exists():
+        write_secret(path, json.dumps([Fernet.generate_key().decode()]))
     return path
 
 

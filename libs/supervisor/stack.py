@@ -24,6 +24,7 @@ from libs.embedded.credentials import (
     INTERNAL_CLIENTS,
     credential_keys_file,
     load_credentials,
+    unsubscribe_keys_file,
     write_secret,
 )
 from libs.embedded.errors import EmbeddedError
@@ -91,9 +92,9 @@ class Stack:
         self._postgres = EmbeddedPostgres(folder)
         self._valkey = EmbeddedValkey(folder)
         self._addresses = {
-            row.name: os.environ.get(row.setting, row.address)
+            door.name: os.environ.get(door.setting, door.address)
             for row in (*table.GROUND, *table.SERVICES)
-            if row.setting is not None
+            for door in row.all_doors()
         }
         if free_ports:
             self._addresses = self._free_addresses()
@@ -118,13 +119,13 @@ class Stack:
             "data": self._folder,
             "redis": self._valkey.url,
             "credential_keys": credential_keys_file(self._folder),
+            "unsubscribe_keys": unsubscribe_keys_file(self._folder),
             "simulator_accounts": simulator_accounts_file(self._folder),
             "witness": witness_file(self._folder),
             **self._addresses,
         }
         environment = {name: value.format_map(values) for name, value in row.settings}
-        if row.setting is not None:
-            environment[row.setting] = self._addresses[row.name]
+        environment |= {door.setting: self._addresses[door.name] for door in row.all_doors()}
         if row.role is not None:
             environment["LEO_POSTGRES_DSN"] = self._postgres.dsn(row.role, DATABASE)
         if row.finder:
@@ -165,8 +166,8 @@ class Stack:
         with ExitStack() as held:
             # All at once, or two of our own could be given the same one.
             for row in (*table.GROUND, *table.SERVICES):
-                if row.setting is not None:
-                    held.enter_context(_listen(self._addresses[row.name], row.setting))
+                for door in row.all_doors():
+                    held.enter_context(_listen(self._addresses[door.name], door.setting))
 
     def notes(self) -> list[str]:
         """What the operator would not expect of this stack."""

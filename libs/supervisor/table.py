@@ -12,6 +12,15 @@ NO_ADDRESS: Final = "-"
 
 
 @dataclass(frozen=True, slots=True)
+class Door:
+    """An address beside a process's own: its name among all addresses, its variable, its value."""
+
+    name: str
+    setting: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One process: `python -m <module> <command>`.
 
@@ -19,6 +28,7 @@ class Row:
         probe: how it is asked whether it can serve (libs.supervisor.service); None for a process
             without a door, which is healthy while it lives.
         setting: the variable of its address, which is `address` unless the environment says else.
+        doors: further addresses that it listens on.
         settings: further variables; a value names what it needs as "{name}": a file of the
             data folder, "{redis}", or the address of another process.
         role: the database role whose DSN it gets.
@@ -32,10 +42,17 @@ class Row:
     probe: str | None = None
     setting: str | None = None
     address: str = NO_ADDRESS
+    doors: tuple[Door, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     role: str | None = None
     finder: bool = False
     client: str | None = None
+
+    def all_doors(self) -> tuple[Door, ...]:
+        """Every address that it listens on."""
+        if self.setting is None:
+            return self.doors
+        return (Door(self.name, self.setting, self.address), *self.doors)
 
 
 REALM: Final = "http://{issuer}/realms/leo"
@@ -50,6 +67,11 @@ _TO_DISPATCH: Final = (("LEO_DECISION_DISPATCH_ADDRESS", "{dispatch}"),)
 _SENDING: Final = (
     ("LEO_REDIS_URL", "{redis}"),
     ("LEO_DISPATCH_CREDENTIAL_KEYS_FILE", "{credential_keys}"),
+)
+# Who sends links to unsubscribe and who takes them have the same keys.
+_UNSUBSCRIBE: Final = (
+    ("LEO_UNSUBSCRIBE_URL", "http://{edge}/unsubscribe"),
+    ("LEO_UNSUBSCRIBE_KEYS_FILE", "{unsubscribe_keys}"),
 )
 
 # What the services lean on; it starts beside the two servers.
@@ -71,6 +93,7 @@ GROUND: Final = (
         probe="/_simulator/state",
         setting="LEO_SIMULATOR_ADDRESS",
         address="127.0.0.1:7090",
+        doors=(Door("simulator-smtp", "LEO_SIMULATOR_SMTP_ADDRESS", "127.0.0.1:7025"),),
         settings=(
             ("LEO_SIMULATOR_ACCOUNTS_FILE", "{simulator_accounts}"),
             ("LEO_SIMULATOR_WITNESS_FILE", "{witness}"),
@@ -143,7 +166,7 @@ SERVICES: Final = (
         "services.dispatch",
         "work",
         # The simulated providers listen on this machine, whither a tenant's settings never lead.
-        settings=(*_SENDING, ("LEO_MACHINE_PRIVATE_ADDRESSES", "true")),
+        settings=(*_SENDING, *_UNSUBSCRIBE, ("LEO_MACHINE_PRIVATE_ADDRESSES", "true")),
         role=roles.DISPATCH,
         finder=True,
     ),
@@ -156,6 +179,7 @@ SERVICES: Final = (
         settings=(
             ("LEO_EDGE_INGEST_ADDRESS", "{ingest}"),
             ("LEO_EDGE_DISPATCH_ADDRESS", "{dispatch}"),
+            *_UNSUBSCRIBE,
         ),
         client=EDGE_CLIENT,
     ),

@@ -11,6 +11,7 @@ from libs.relay.settings import InternalSettings
 from libs.rpc.address import check_plaintext
 from libs.rpc.errors import StartError
 from libs.telemetry import configure_logging
+from libs.unsubscribe import UnsubscribeSettings
 from services.edge.app import build_application
 from services.edge.settings import EdgeSettings
 
@@ -29,10 +30,11 @@ def main() -> None:
             behind_tls_proxy=settings.behind_tls_proxy,
             setting="LEO_EDGE_BEHIND_TLS_PROXY",
         )
+        links = UnsubscribeSettings().links()
     except StartError as error:
         log.error("cannot start", problem=str(error))  # noqa: TRY400 - the text says it all
         sys.exit(1)
-    run_application(build_application(settings, InternalSettings()), settings.address)
+    run_application(build_application(settings, InternalSettings(), links), settings.address)
 
 
 if __name__ == "__main__":

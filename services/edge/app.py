@@ -27,6 +27,7 @@ from services.edge.errors import (
     ServiceUnavailableError,
 )
 from services.edge.event_json import read_event
+from services.edge.unsubscribe import Consents, unsubscribe_routes
 from services.edge.webhooks import Dispatch, webhook_routes
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from google.rpc import status_pb2
 
     from libs.relay.settings import InternalSettings
+    from libs.unsubscribe import UnsubscribeLinks
     from services.edge.settings import EdgeSettings
 
 # As google/rpc/code.proto maps them.
@@ -62,21 +64,32 @@ CHANNEL_OPTIONS = [("grpc.max_reconnect_backoff_ms", 1000)]
 log = structlog.get_logger(__name__)
 
 
-def build_application(settings: EdgeSettings, internal: InternalSettings) -> FastAPI:
-    """Make the edge; providers bring no token, so their calls go on in the edge's own name."""
+def build_application(
+    settings: EdgeSettings, internal: InternalSettings, links: UnsubscribeLinks | None = None
+) -> FastAPI:
+    """Make the edge; who brings no token is handed on in the edge's own name.
+
+    Args:
+        settings: where it listens and whom it calls.
+        internal: who it is when it calls for providers and for people who unsubscribe.
+        links: those by which people unsubscribe; None where none are sent.
+    """
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
         async with (
             grpc.aio.insecure_channel(settings.ingest_address, options=CHANNEL_OPTIONS) as channel,
             InternalChannel(settings.dispatch_address, internal) as dispatch_channel,
+            InternalChannel(settings.ingest_address, internal) as ingest_channel,
         ):
             application.state.ingest = IngestServiceStub(channel)
             application.state.dispatch = Dispatch(dispatch_channel)
+            application.state.consents = Consents(ingest_channel)
             yield
 
     application = FastAPI(lifespan=lifespan, openapi_url=None)
     application.include_router(webhook_routes(settings))
+    application.include_router(unsubscribe_routes(settings, links))
 
     @application.exception_handler(LeoError)
     async def refuse(_request: Request, error: LeoError) -> JSONResponse:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from services.edge.settings import EdgeSettings
 
 # The headers of each provider that a signature needs; no other one is handed on.
-SIGNATURE_HEADERS: Final = {"zalo": ("x-zevent-signature", "x-zevent-server")}
+SIGNATURE_HEADERS: Final = {
+    # Our own mail server's word for whom a report was for.
+    "email": ("x-original-to",),
+    "zalo": ("x-zevent-signature", "x-zevent-server"),
+}
 
 OK: Final = 200
 BAD_REQUEST: Final = 400
