@@ -1,4 +1,4 @@
-"""What the shop wants to happen: a segment, two messages, an account, and a campaign of rules."""
+"""What the shop wants: a segment, two messages by two channels each, and a campaign of rules."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 from google.protobuf.duration_pb2 import Duration
 
 from leo.decision.v1.decision_service_pb2 import Campaign, Choice, QuietHours, Rule
-from leo.dispatch.v1.dispatch_service_pb2 import Template
+from leo.dispatch.v1.dispatch_service_pb2 import ChannelAccount, Template
 from leo.segment.v1.segment_service_pb2 import Segment
 from libs.demo.people import ext_id_of
 from libs.demo.requests import request_id_of
-from libs.supervisor.zalo import CHANNEL, open_account
+from libs.supervisor import email, zalo
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,15 +38,34 @@ _PARAMETERS: Final[dict[str, list[dict[str, Any]]]] = {
     _INVITATION_TEMPLATE: [{"name": "customer", "length_max": 60}, {"name": "city"}],
 }
 _CUSTOMER: Final = "{{ profile.family_name }} {{ profile.given_name }}"
+_EMAIL_TEXTS: Final = {
+    "thanks-email": {
+        "subject": "Cảm ơn {{ profile.given_name }} đã mua đĩa",
+        "html": (
+            f"<p>Chào {_CUSTOMER},</p><p>Tiệm đĩa cảm ơn bạn về đơn hàng "
+            "{{ event.properties.value_vnd }} đồng ngày {{ event.time | date }}.</p>"
+        ),
+    },
+    "invitation-email": {
+        "subject": "Mời {{ profile.given_name }} nghe nhạc tại tiệm đĩa",
+        "html": (
+            f"<p>Chào {_CUSTOMER},</p><p>Cuối tuần này ở {{{{ profile.city }}}} có một buổi nghe "
+            "nhạc nhỏ. Mời bạn đến.</p>"
+        ),
+    },
+}
 
-# What goes wrong at the provider, on purpose: some answers never arrive, some are an error page,
-# some numbers do not exist, and some receipts come twice.
+# What goes wrong at the providers, on purpose: some answers never arrive, some are an error page,
+# some people have no Zalo, and some receipts come twice. Of the mail server, the addresses of
+# people whose mailbox is gone say the rest (libs/demo/people.py).
 FAULTS: Final[list[dict[str, Any]]] = [
-    {"kind": "reply_lost", "every": 150, "count_max": 5},
-    {"kind": "server_error_after", "every": 210, "count_max": 3},
-    {"kind": "server_error_before", "every": 170, "count_max": 3},
-    {"kind": "error_code", "code": -108, "every": 120, "count_max": 6},
-    {"kind": "receipt_duplicated", "every": 100, "count_max": 8},
+    {"provider": zalo.CHANNEL, "kind": "reply_lost", "every": 130, "count_max": 5},
+    {"provider": zalo.CHANNEL, "kind": "server_error_after", "every": 170, "count_max": 3},
+    {"provider": zalo.CHANNEL, "kind": "server_error_before", "every": 150, "count_max": 3},
+    {"provider": zalo.CHANNEL, "kind": "error_code", "code": -118, "every": 15, "count_max": 40},
+    {"provider": zalo.CHANNEL, "kind": "receipt_duplicated", "every": 100, "count_max": 8},
+    {"provider": email.CHANNEL, "kind": "throttled", "every": 60, "count_max": 3},
+    {"provider": email.CHANNEL, "kind": "reply_lost", "every": 110, "count_max": 2},
 ]
 
 
@@ -60,10 +79,12 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class _Ids:
+    """What the rules name; of each message, the ways to send it by channel."""
+
     campaign: str
     segment: str
-    thanks: Choice
-    invitation: Choice
+    thanks: dict[str, Choice]
+    invitation: dict[str, Choice]
 
 
 async def set_up(
@@ -83,7 +104,7 @@ async def set_up(
         ),
         request_id=request_id_of("segment"),
     )
-    account = await open_account(
+    official_account = await zalo.open_account(
         stack,
         client,
         tenant_id=tenant.tenant_id,
@@ -93,6 +114,9 @@ async def set_up(
             for template_id, parameters in _PARAMETERS.items()
         ],
     )
+    mailbox = await email.open_account(
+        stack, client, tenant_id=tenant.tenant_id, name="shop-mail", from_name="Tiệm đĩa CD"
+    )
     campaign = await client.decisions.create_campaign(
         Campaign(name="after-the-purchase", display_name="After the purchase"),
         request_id=request_id_of("campaign"),
@@ -100,28 +124,34 @@ async def set_up(
     ids = _Ids(
         campaign.campaign_id,
         segment.segment_id,
-        thanks=await _choice(
-            client,
-            account.account_id,
-            Template(
-                name="thanks",
-                provider_template_id=_THANKS_TEMPLATE,
-                data={
-                    "customer": _CUSTOMER,
-                    "amount": "{{ event.properties.value_vnd }}",
-                    "day": "{{ event.time | date }}",
-                },
+        thanks={
+            zalo.CHANNEL: await _choice(
+                client,
+                official_account,
+                Template(
+                    name="thanks",
+                    provider_template_id=_THANKS_TEMPLATE,
+                    data={
+                        "customer": _CUSTOMER,
+                        "amount": "{{ event.properties.value_vnd }}",
+                        "day": "{{ event.time | date }}",
+                    },
+                ),
             ),
-        ),
-        invitation=await _choice(
-            client,
-            account.account_id,
-            Template(
-                name="invitation",
-                provider_template_id=_INVITATION_TEMPLATE,
-                data={"customer": _CUSTOMER, "city": "{{ profile.city }}"},
+            email.CHANNEL: await _email_choice(client, mailbox, "thanks-email"),
+        },
+        invitation={
+            zalo.CHANNEL: await _choice(
+                client,
+                official_account,
+                Template(
+                    name="invitation",
+                    provider_template_id=_INVITATION_TEMPLATE,
+                    data={"customer": _CUSTOMER, "city": "{{ profile.city }}"},
+                ),
             ),
-        ),
+            email.CHANNEL: await _email_choice(client, mailbox, "invitation-email"),
+        },
     )
     wishes = _wishes(ids, tenant, quiet_customer_id)
     for wish in wishes:
@@ -132,12 +162,18 @@ async def set_up(
     return wishes
 
 
-async def _choice(client: leo_sdk.LeoClient, account_id: str, template: Template) -> Choice:
-    template.channel = CHANNEL
+async def _choice(client: leo_sdk.LeoClient, account: ChannelAccount, template: Template) -> Choice:
+    template.channel = account.channel
     stored = await client.dispatch.create_template(
         template, request_id=request_id_of(f"template:{template.name}")
     )
-    return Choice(channel=CHANNEL, template_id=stored.template_id, account_id=account_id)
+    return Choice(
+        channel=account.channel, template_id=stored.template_id, account_id=account.account_id
+    )
+
+
+async def _email_choice(client: leo_sdk.LeoClient, account: ChannelAccount, name: str) -> Choice:
+    return await _choice(client, account, Template(name=name, data=_EMAIL_TEXTS[name]))
 
 
 def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
@@ -152,10 +188,10 @@ def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
                 purpose=CUSTOMER_CARE,
                 cooldown=_days(7),
                 time_to_live=_days(10),
-                choices=[ids.thanks],
+                choices=[ids.thanks[zalo.CHANNEL], ids.thanks[email.CHANNEL]],
             ),
-            "An order of 1,500,000 đồng or more gets thanks: once a week at most, and only while "
-            "the order is not older than ten days.",
+            "An order of 1,500,000 đồng or more gets thanks by Zalo, or else by email: once a week "
+            "at most, and only while the order is not older than ten days.",
         ),
         Wish(
             Rule(
@@ -167,9 +203,10 @@ def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
                 purpose=CUSTOMER_CARE,
                 cooldown=_days(30),
                 time_to_live=_days(30),
-                choices=[ids.thanks],
+                choices=[ids.thanks[zalo.CHANNEL], ids.thanks[email.CHANNEL]],
             ),
-            "Who buys again gets thanks for coming back: once in 30 days at most.",
+            "Who buys again gets thanks for coming back, by Zalo, or else by email: once in 30 "
+            "days at most.",
         ),
         Wish(
             Rule(
@@ -181,10 +218,10 @@ def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
                 purpose=MARKETING,
                 hold_out_percent=10,
                 time_to_live=_days(30),
-                choices=[ids.invitation],
+                choices=[ids.invitation[email.CHANNEL], ids.invitation[zalo.CHANNEL]],
             ),
-            "A first order gets an invitation; one customer in ten is held out, so that the shop "
-            "sees what the message changes.",
+            "A first order gets an invitation by email, or else by Zalo; one customer in ten is "
+            "held out, so that the shop sees what the message changes.",
         ),
         Wish(
             Rule(
@@ -196,10 +233,10 @@ def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
                 priority=40,
                 purpose=MARKETING,
                 time_to_live=_days(30),
-                choices=[ids.invitation],
+                choices=[ids.invitation[zalo.CHANNEL]],
             ),
-            "Three CDs or more get an invitation to a concert, if the customer lives in Huế or "
-            "Đà Nẵng.",
+            "Three CDs or more get an invitation to a concert by Zalo, if the customer lives in "
+            "Huế or Đà Nẵng.",
         ),
         Wish(
             Rule(
@@ -211,7 +248,7 @@ def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
                 purpose=CUSTOMER_CARE,
                 quiet_hours=_quiet_hours(tenant),
                 time_to_live=_days(30),
-                choices=[ids.thanks],
+                choices=[ids.thanks[zalo.CHANNEL]],
             ),
             "One single customer must not be disturbed at the hour at which this demo ran first: "
             "the message waits until the quiet hours end.",

@@ -23,6 +23,10 @@ _VIP_VALUE_VND = 2_500_000
 _FEMALE_SHARE = 0.55
 _ZALO_SHARE = 0.6
 _WEB_PUSH_SHARE = 0.3
+# One mailbox in so many is gone: the mail server refuses it at once, or takes the message and
+# reports later that it came back. Its name says so to the simulated server.
+_UNKNOWN_EVERY = 45
+_BOUNCING_EVERY = 60
 
 
 def ext_id_of(customer_id: str) -> str:
@@ -116,7 +120,12 @@ def _email_of(person: Document, customer_id: str) -> str:
     """An address under ".example", which belongs to nobody (RFC 2606)."""
     words = f"{person['firstName']}.{person['lastName']}".replace("Đ", "D").replace("đ", "d")
     letters = unicodedata.normalize("NFD", words).encode("ascii", "ignore").decode().lower()
-    return f"{letters}.{int(customer_id)}@mail.example"
+    number = int(customer_id)
+    if number % _UNKNOWN_EVERY == 1:
+        letters = f"unknown.{letters}"
+    elif number % _BOUNCING_EVERY == 1:
+        letters = f"bounces.{letters}"
+    return f"{letters}.{number}@mail.example"
 
 
 def _phone_of(draw: Random, customer_id: str) -> str:

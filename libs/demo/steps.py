@@ -20,7 +20,7 @@ from libs.demo.purchases import SOURCE, value_vnd
 from libs.demo.requests import request_id_of
 from libs.demo.tally import ConsentTally, EventTally, ProfileTally
 from libs.postgres.queries import load_queries
-from libs.supervisor.zalo import CHANNEL
+from libs.supervisor import email, zalo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +41,13 @@ PROFILE_BATCH_COUNT = 100
 _PROFILE_BATCHES_AT_ONCE = 4
 # Sent a second time at the end of the stream, as a source does that missed an answer.
 REPEATED_EVENT_COUNT = 50
-# How many of a hundred customers agreed to messages by Zalo, by what they are about.
-CONSENT_SHARES = {CUSTOMER_CARE: 0.45, MARKETING: 0.2}
+# What share of the customers agreed to messages, by channel and what they are about.
+CONSENT_SHARES = {
+    (zalo.CHANNEL, CUSTOMER_CARE): 0.45,
+    (zalo.CHANNEL, MARKETING): 0.2,
+    (email.CHANNEL, CUSTOMER_CARE): 0.3,
+    (email.CHANNEL, MARKETING): 0.15,
+}
 _WITHDRAWN_SHARE = 0.1
 _CONSENTS_AT_ONCE = 32
 # A customer with a clean document, who agrees to everything and must not be disturbed right now.
@@ -124,15 +129,14 @@ def statements(customer_ids: Sequence[str], created_at: datetime) -> list[Statem
             continue
         draw = Random(f"{SEED}:consent:{customer_id}")  # noqa: S311, it must be repeatable
         agreed_at = created_at - timedelta(days=10)
-        for purpose, share in CONSENT_SHARES.items():
+        for (channel, purpose), share in CONSENT_SHARES.items():
             if customer_id != QUIET_CUSTOMER_ID and draw.random() >= share:
                 continue
-            found.append(_statement(customer_id, purpose, "order form, box 2", agreed_at))
+            about = (customer_id, channel, purpose)
+            found.append(_statement(*about, "order form, box 2", agreed_at))
             if purpose == MARKETING and draw.random() < _WITHDRAWN_SHARE:
                 later = agreed_at + timedelta(days=1)
-                found.append(
-                    _statement(customer_id, purpose, "letter to the shop", later, withdrawn=True)
-                )
+                found.append(_statement(*about, "letter to the shop", later, withdrawn=True))
     return found
 
 
@@ -180,6 +184,7 @@ def created_at_of(tenant: Tenant) -> datetime:
 
 def _statement(
     customer_id: str,
+    channel: str,
     purpose: str,
     evidence: str,
     consented_at: datetime,
@@ -187,12 +192,14 @@ def _statement(
     withdrawn: bool = False,
 ) -> Statement:
     consent = Consent(
-        channel=CHANNEL,
+        channel=channel,
         purpose=purpose,
         state=Consent.STATE_WITHDRAWN if withdrawn else Consent.STATE_GRANTED,
         evidence=evidence,
         consent_time=leo_sdk.timestamp(consented_at),
     )
     return Statement(
-        ext_id_of(customer_id), consent, request_id_of(f"{customer_id}:{purpose}:{consent.state}")
+        ext_id_of(customer_id),
+        consent,
+        request_id_of(f"{customer_id}:{channel}:{purpose}:{consent.state}"),
     )

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any, Final
 
 from leo.dispatch.v1.dispatch_service_pb2 import ChannelAccount
-from libs.embedded.credentials import write_secret
-from libs.simulator.client import SimulatorClient
-from libs.supervisor.state import simulator_accounts_file
+from libs.supervisor.simulated import secret_of, set_account
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +40,7 @@ async def open_account(
     """
     seed = f"{tenant_id}:{name}"
     oa_id, app_id = _number(f"oa:{seed}"), _number(f"app:{seed}")
-    # They open nothing but the simulator, which listens on loopback only.
-    access_token, oa_secret_key = _secret(f"token:{seed}"), _secret(f"key:{seed}")
+    access_token, oa_secret_key = secret_of(f"token:{seed}"), secret_of(f"key:{seed}")
     account = await client.dispatch.set_channel_account(
         ChannelAccount(
             name=name,
@@ -66,23 +62,9 @@ async def open_account(
         "templates": list(templates),
         **_QUOTAS,
     }
-    async with SimulatorClient(stack.state.address("simulator")) as simulator:
-        await simulator.set_account(CHANNEL, oa_id, document)
-    _remember(stack, oa_id, document)
+    await set_account(stack, CHANNEL, oa_id, document)
     return account
-
-
-def _remember(stack: RunningStack, oa_id: str, document: dict[str, Any]) -> None:
-    """Let the simulator know the account after a restart too."""
-    path = simulator_accounts_file(stack.folder)
-    accounts = json.loads(path.read_text(encoding="utf-8"))
-    accounts.setdefault(CHANNEL, {})[oa_id] = document
-    write_secret(path, json.dumps(accounts, indent=2))
 
 
 def _number(text: str) -> str:
     return str(10**15 + int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big"))
-
-
-def _secret(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
