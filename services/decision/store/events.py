@@ -65,8 +65,11 @@ class Events:
             )
             if not events:
                 return decisions, before, []
+            people = await _people(connection, tenant_id, events)
+            # Behind the locks on them: whoever decided about one of them before us has committed,
+            # and our rules are not older than theirs.
             moment = await self._rule_sets.moment(connection, tenant_id)
-            people = await _people(connection, tenant_id, events, moment.rules)
+            await _note_last_acted(connection, tenant_id, events, people, moment.rules)
             rows = []
             for event in events:
                 person = people.get(event.profile_ext_id)
@@ -117,9 +120,9 @@ async def _events(
 
 
 async def _people(
-    connection: Connection, tenant_id: UUID, events: Sequence[Event], rules: RuleSet
+    connection: Connection, tenant_id: UUID, events: Sequence[Event]
 ) -> dict[str, Person]:
-    """The people of the events by ext_id, locked and with their cooldowns where a rule has one."""
+    """The people of the events by ext_id, each locked until the end of the transaction."""
     ext_ids = sorted({event.profile_ext_id for event in events})
     rows = [
         row async for row in QUERIES.select_people(connection, tenant_id=tenant_id, ext_ids=ext_ids)
@@ -140,23 +143,32 @@ async def _people(
         )
         for row in rows
     }
-    event_types = {event.event_type for event in events}
+    numbers = sorted(person.profile_no for person in people.values())
+    async for _ in QUERIES.lock_people(connection, tenant_id=tenant_id, profile_nos=numbers):
+        pass
+    return people
+
+
+async def _note_last_acted(
+    connection: Connection,
+    tenant_id: UUID,
+    events: Sequence[Event],
+    people: Mapping[str, Person],
+    rules: RuleSet,
+) -> None:
+    """Tell the people when the rules that have a cooldown acted for them last."""
     cooling = [
-        rule.rule_id
-        for rule in rules.rules
-        if rule.terms.cooldown is not None and rule.terms.event_type in event_types
+        asked.rule.rule_id
+        for event_type in {event.event_type for event in events}
+        for asked in rules.about(event_type)
+        if asked.rule.terms.cooldown is not None
     ]
-    if cooling and people:
-        by_id = {person.profile_id: person for person in people.values()}
-        numbers = sorted(person.profile_no for person in people.values())
-        async for _ in QUERIES.lock_people(connection, tenant_id=tenant_id, profile_nos=numbers):
-            pass
-        # A statement of its own: it sees what was committed while this waited for the locks.
+    by_id = {person.profile_id: person for person in people.values()}
+    if cooling and by_id:
         async for row in QUERIES.select_last_acted(
-            connection, tenant_id=tenant_id, rule_ids=cooling, profile_ids=profile_ids
+            connection, tenant_id=tenant_id, rule_ids=cooling, profile_ids=list(by_id)
         ):
             by_id[row["profile_id"]].last_acted[row["rule_id"]] = row["acted_at"]
-    return people
 
 
 async def _insert(

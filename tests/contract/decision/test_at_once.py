@@ -125,6 +125,55 @@ async def test_a_cooldown_holds_between_processes(
     assert len(set(acted)) == 2
 
 
+async def test_a_rule_that_gets_a_cooldown_while_it_acts_holds_to_it_at_once(
+    client: Client, connect: Connect, world: World
+) -> None:
+    """The first event is decided by the version without one, and commits after the second began."""
+    await world.person("an")
+    rule = await client.create_rule(world.rule(await client.active_campaign()))
+    async with connect("postgres") as holder:
+        async with holder.transaction():
+            # Decided, and on its way into the audit.
+            await holder.execute("LOCK TABLE audit_entry IN EXCLUSIVE MODE")
+            first = asyncio.create_task(client.activate_event(await world.event("an")))
+            await waits_or_ends(first, holder)
+            await world.store_terms(rule.rule_id, cooldown_us=3_600_000_000)
+            second = asyncio.create_task(client.activate_event(await world.event("an")))
+            await waiting(holder, 2)
+        told = [outcomes_of(await first), outcomes_of(await second)]
+        assert told == [["ACTED"], ["COOLDOWN"]]
+        assert not await holder.fetch("SELECT * FROM ledger_breach('1 hour')")
+
+
+async def test_whoever_waited_for_a_person_decides_by_the_rules_of_afterwards(
+    client: Client, connect: Connect, world: World
+) -> None:
+    await world.person("an")
+    rule = await client.create_rule(world.rule(await client.active_campaign()))
+    async with connect("postgres") as holder:
+        async with holder.transaction():
+            await holder.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || profile_no, 0))"
+                " FROM cdp_profiles",
+                str(world.tenant_id),
+            )
+            ours = asyncio.create_task(client.activate_event(await world.event("an")))
+            await waits_or_ends(ours, holder)
+            await world.store_terms(rule.rule_id, hold_out_percent=100)
+        result = await ours
+    assert outcomes_of(result) == ["HOLD_OUT"]
+    assert result.decisions[0].rule_version == 2
+
+
+async def waiting(holder: Any, count: int) -> None:
+    """Wait until so many sessions wait for a lock, of whomever."""
+    while count != await holder.fetchval(  # noqa: ASYNC110 - in the database
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    ):
+        await asyncio.sleep(0.01)
+
+
 async def test_a_cooldown_is_over_when_its_time_is(client: Client, world: World) -> None:
     await world.person("an")
     rule = await client.create_rule(world.rule(await client.active_campaign(), cooldown=hours(1)))

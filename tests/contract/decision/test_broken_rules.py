@@ -31,7 +31,7 @@ async def test_a_rule_that_does_not_compile_any_more_says_so_and_the_others_act(
         name: await client.create_rule(world.rule(campaign_id, name=name, priority=priority))
         for priority, name in ((3, "first"), (2, "broken"), (1, "last"))
     }
-    await world.store_condition(rules["broken"].rule_id, GONE)
+    await world.store_terms(rules["broken"].rule_id, condition=GONE)
     with capture_logs() as entries:
         results = await client.batch_activate([await world.event("an") for _ in range(3)])
         results.append(await client.activate_event(await world.event("an")))
@@ -65,7 +65,7 @@ async def test_the_list_of_rules_shows_what_is_wrong_until_it_is_written_anew(
     campaign_id = await client.active_campaign()
     created = await client.create_rule(world.rule(campaign_id, condition="true"))
     assert created.condition_problem == ""
-    await world.store_condition(created.rule_id, GONE)
+    await world.store_terms(created.rule_id, condition=GONE)
     (listed,) = (await client.list_rules()).rules
     assert listed.condition == GONE
     assert listed.condition_problem.startswith("line 2, column 4: ")
@@ -92,7 +92,7 @@ async def test_a_broken_rule_about_other_events_changes_nothing(
     await world.person("an")
     campaign_id = await client.active_campaign()
     other = await client.create_rule(world.rule(campaign_id, name="a", event_type="refund"))
-    await world.store_condition(other.rule_id, GONE)
+    await world.store_terms(other.rule_id, condition=GONE)
     no_rule = await client.activate_event(await world.event("an"))
     assert outcomes_of(no_rule) == ["NO_RULE"]
     assert outcomes_of(await client.activate_event(await world.event("nobody", "refund"))) == [

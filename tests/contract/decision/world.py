@@ -172,14 +172,13 @@ class World:
         )
         return rows
 
-    async def store_condition(self, rule_id: str, condition: str) -> None:
-        """Make a rule's next version with a condition that the door would not let in today."""
+    async def store_terms(self, rule_id: str, **terms: Any) -> None:
+        """Make a rule's next version past the door, which would not let everything in."""
         await self._connection.execute(
             """
             WITH stored AS (
                 INSERT INTO activation_rule_version (tenant_id, rule_id, version, document)
-                SELECT tenant_id, rule_id, version + 1,
-                    jsonb_set(document, '{condition}', to_jsonb($3::text))
+                SELECT tenant_id, rule_id, version + 1, document || $3
                 FROM activation_rule_version
                 WHERE tenant_id = $1 AND rule_id = $2
                 ORDER BY version DESC LIMIT 1
@@ -192,7 +191,7 @@ class World:
             """,
             self.tenant_id,
             UUID(rule_id),
-            condition,
+            orjson.dumps(terms).decode(),
         )
 
     async def change_segment(self, segment_id: str, condition: str) -> None:
