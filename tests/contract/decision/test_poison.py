@@ -7,6 +7,7 @@ that the others do not meet makes poison of an event, here, and nothing of the s
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -67,6 +68,26 @@ async def test_it_is_given_up_with_a_decision_and_blocks_nobody(
     assert orjson.loads(stored[0]["inputs"])["event_id"] == str(poison)
     assert len(bell.decision_ids) == acting
     assert await broken_entries(auditor, poisoned.tenant_id) == []
+
+
+async def test_each_item_of_a_mixed_batch_has_its_own_answer(
+    client: Client, poisoned: World, other_world: World
+) -> None:
+    poison = await poisoned.event("an", poison=True)
+    good = await poisoned.event("an")
+    elsewhere = await other_world.event("an")
+    results = await client.batch_activate([elsewhere, poison, uuid4(), good, poison, good])
+    told = [outcomes_of(result) or result.error.code for result in results]
+    assert told == [
+        code_pb2.NOT_FOUND,
+        code_pb2.INTERNAL,
+        code_pb2.NOT_FOUND,
+        ["ACTED"],
+        code_pb2.INTERNAL,
+        ["ACTED"],
+    ]
+    assert [result.duplicate for result in results] == [False] * 5 + [True]
+    assert not await other_world.decisions()
 
 
 async def test_alone_it_fails_as_a_call_until_it_is_given_up(

@@ -78,6 +78,12 @@ def test_the_same_moment_is_quiet_in_one_zone_and_not_in_another(
         # The night is an hour shorter, then an hour longer.
         ("22:00", "07:00", "2026-03-07T23:00:00-05:00", "2026-03-08T07:00:00-04:00"),
         ("22:00", "07:00", "2026-10-31T23:00:00-04:00", "2026-11-01T07:00:00-05:00"),
+        # The clock never shows 02:30: the night is as long as it would have been, never shorter.
+        ("22:00", "02:30", "2026-03-07T23:00:00-05:00", "2026-03-08T03:30:00-04:00"),
+        ("22:00", "02:30", "2026-03-08T03:00:00-04:00", None),
+        # It begins in an hour that is not there.
+        ("02:30", "07:00", "2026-03-08T01:59:00-05:00", None),
+        ("02:30", "07:00", "2026-03-08T03:00:00-04:00", "2026-03-08T07:00:00-04:00"),
         # The clock shows 01:30 twice: each ends its own hour, never one that is over.
         ("22:00", "01:30", "2026-11-01T01:15:00-04:00", "2026-11-01T01:30:00-04:00"),
         ("22:00", "01:30", "2026-11-01T01:45:00-04:00", None),
