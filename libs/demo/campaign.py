@@ -64,7 +64,7 @@ FAULTS: Final[list[dict[str, Any]]] = [
     {"provider": zalo.CHANNEL, "kind": "server_error_before", "every": 150, "count_max": 3},
     {"provider": zalo.CHANNEL, "kind": "error_code", "code": -118, "every": 15, "count_max": 40},
     {"provider": zalo.CHANNEL, "kind": "receipt_duplicated", "every": 100, "count_max": 8},
-    {"provider": email.CHANNEL, "kind": "throttled", "every": 60, "count_max": 3},
+    {"provider": email.CHANNEL, "kind": "connection_lost", "every": 60, "count_max": 3},
     {"provider": email.CHANNEL, "kind": "reply_lost", "every": 110, "count_max": 2},
 ]
 

@@ -39,9 +39,10 @@ INTRODUCTION = """\
 [bold]LEO Activation: the demo[/bold]
 A CD shop tells LEO Activation of its customers and of two weeks of real purchases: the CDNOW log of
 1997, its days moved to the last two weeks, with invented names and contacts. For each purchase LEO
-decides by the shop's rules whether the customer gets a message by Zalo, sends it, and can say
-afterwards why, or why not. Zalo is simulated on this machine, which nothing leaves; it fails now
-and then on purpose, as the real one does.
+decides by the shop's rules whether the customer gets a message, by Zalo or by email, sends it,
+takes the other way where one is refused, and can say afterwards why, or why not. Zalo and the mail
+server are simulated on this machine, which nothing leaves; they fail now and then on purpose, as
+real ones do.
 """
 
 PROBLEM_COUNT_MAX = 10

@@ -28,7 +28,7 @@ OUTCOMES: Final = {
     "cooldown": "nothing: had a message of this rule already",
     "no_consent": "nothing: never agreed to it",
     "hold_out": "nothing: held out, for comparison",
-    "no_address": "nothing: no phone number",
+    "no_address": "nothing: no address for it",
     "expired": "nothing: too long ago",
     "error": "nothing: deciding failed",
 }
@@ -37,7 +37,7 @@ STATES: Final = {
     "sending": "with the provider now",
     "accepted": "the provider took it",
     "retry_wait": "will be tried again",
-    "failed": "the provider refused it",
+    "failed": "the provider refused it; where there is another way, that is taken",
     "suppressed": "not sent after all",
     "expired": "not sent: too late",
     "cancelled": "not sent: stopped",
@@ -45,7 +45,11 @@ STATES: Final = {
     "closed_unknown": "nobody will ever know",
     "dead_letter": "a person must look",
 }
-RECEIPTS: Final = {"delivered": "it is on the phone; the webhook's signature was checked"}
+RECEIPTS: Final = {
+    "delivered": "it is on the phone; the webhook's signature was checked",
+    "sent": "the mail server has it; every report says so",
+    "bounced": "the mailbox is gone, as the mail server found after it had taken the message",
+}
 DOUBTS: Final = {
     "no_answer_lost": "the connection broke before the answer came",
     "no_answer_timeout": "no answer came in time",
@@ -118,18 +122,18 @@ def _decision_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _delivery_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("What became of the messages", "state", "meaning", "reason")
+    table = _table("What became of the messages", "channel", "state", "meaning", "reason")
     for row in rows:
         words = STATES.get(row["state"], "")
-        table.add_row(row["state"], words, row["reason"], f"{row['count']:,}")
+        table.add_row(row["channel"], row["state"], words, row["reason"], f"{row['count']:,}")
     return table
 
 
 def _receipt_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("What the provider said later", "receipt", "meaning")
+    table = _table("What the providers said later", "channel", "receipt", "meaning")
     for row in rows:
         words = RECEIPTS.get(row["kind"], "")
-        table.add_row(row["kind"], words, f"{row['count']:,}")
+        table.add_row(row["channel"], row["kind"], words, f"{row['count']:,}")
     return table
 
 

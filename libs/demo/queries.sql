@@ -51,21 +51,23 @@ ORDER BY d.outcome, count(*) DESC;
 -- name: deliveries
 -- Where the messages stand, and why.
 SELECT
+    channel,
     state,
     CASE WHEN state = 'pending' AND due_at > leo_now() THEN 'quiet hours' ELSE reason END AS reason,
     count(*) AS count
 FROM delivery_log
 WHERE tenant_id = :tenant_id
-GROUP BY 1, 2
-ORDER BY count(*) DESC;
+GROUP BY 1, 2, 3
+ORDER BY channel DESC, count(*) DESC;
 
 -- name: receipts
--- What the provider said later.
-SELECT kind, count(*) AS count
-FROM delivery_receipt
-WHERE tenant_id = :tenant_id
-GROUP BY kind
-ORDER BY count(*) DESC;
+-- What the providers said later.
+SELECT a.channel, c.kind, count(*) AS count
+FROM delivery_receipt AS c
+JOIN channel_account AS a ON a.tenant_id = c.tenant_id AND a.account_id = c.account_id
+WHERE c.tenant_id = :tenant_id
+GROUP BY a.channel, c.kind
+ORDER BY a.channel DESC, count(*) DESC;
 
 -- name: doubts
 -- Messages of which nobody knew for a while whether the provider took them, and how that ended.
@@ -90,12 +92,17 @@ GROUP BY 1, 2, 3
 ORDER BY count(*) DESC;
 
 -- name: telling_event$
--- The event whose story tells most: in doubt first and settled afterwards, else any that was sent.
+-- The event whose story tells most: refused by one channel and taken by the next, else in doubt first
+-- and settled afterwards, else any that was sent.
 SELECT d.trigger_id
 FROM delivery_log AS l
 JOIN decision AS d ON d.tenant_id = l.tenant_id AND d.decision_id = l.decision_id
 WHERE l.tenant_id = :tenant_id AND d.trigger_kind = 'event'
 ORDER BY
+    l.state = 'accepted' AND l.choice > 0 AND EXISTS (
+        SELECT FROM delivery_log AS f
+        WHERE f.tenant_id = l.tenant_id AND f.decision_id = l.decision_id AND f.state = 'failed'
+    ) DESC,
     l.state = 'accepted' AND EXISTS (
         SELECT FROM delivery_attempt AS a
         WHERE a.tenant_id = l.tenant_id AND a.delivery_id = l.delivery_id AND a.kind = 'unknown'

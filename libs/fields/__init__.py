@@ -23,6 +23,7 @@ __all__ = [
     "Fields",
     "check_batch_count",
     "id_of",
+    "in_words",
     "unstorable",
 ]
 
@@ -114,7 +115,7 @@ class Fields:
     ) -> None:
         """A time at most `ahead` of now and, where `age` is given, at most that far back."""
         if value > now + ahead:
-            self.refuse(field, f"lies more than {ahead} ahead of the server's clock")
+            self.refuse(field, f"lies more than {in_words(ahead)} ahead of the server's clock")
         elif age is not None and value < now - age:
             self.refuse(field, f"lies more than {age.days} days back; is the unit right?")
 
@@ -139,6 +140,16 @@ def check_batch_count(error: type[FieldsError], field: str, count: int, count_ma
     """A batch of 1 to `count_max` items. Raises `error`."""
     if not 1 <= count <= count_max:
         raise error.of(field, f"has {count} items; 1 to {count_max} are allowed")
+
+
+def in_words(span: timedelta) -> str:
+    """A span of time for people, in whole seconds: "7 days", "1 hour 30 minutes"."""
+    minutes, seconds = divmod(round(span.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    counts = {"day": days, "hour": hours, "minute": minutes, "second": seconds}
+    told = [f"{count} {unit}{'s' * (count != 1)}" for unit, count in counts.items() if count]
+    return " ".join(told) or "0 seconds"
 
 
 def unstorable(value: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 from libs.addressing import recipient_refs
+from libs.fields import in_words
 from services.decision.domain.rule_set import Broken
 
 if TYPE_CHECKING:
@@ -223,7 +224,9 @@ def _ask(asked: AskedRule, condition: Condition, case: _Case) -> Verdict:
     if outcome is not None:
         return verdict(outcome, reason)
     if case.event.occurred_at + terms.time_to_live <= now:
-        return verdict("expired", f"the event is older than the {terms.time_to_live} it is worth")
+        return verdict(
+            "expired", f"the event is older than the {in_words(terms.time_to_live)} it is worth"
+        )
     inputs["hold_out_bucket"] = bucket = hold_out_bucket(rule.rule_id, person.profile_id)
     if bucket < terms.hold_out_percent:
         return verdict("hold_out", f"held out, as {terms.hold_out_percent} of 100 people are")
@@ -231,7 +234,7 @@ def _ask(asked: AskedRule, condition: Condition, case: _Case) -> Verdict:
         last = person.last_acted.get(rule.rule_id)
         inputs["last_acted_at"] = last.isoformat() if last else None
         if last is not None and now - last < terms.cooldown:
-            return verdict("cooldown", f"the rule acted within the last {terms.cooldown}")
+            return verdict("cooldown", f"the rule acted within the last {in_words(terms.cooldown)}")
     choices, outcome, reason = _choose(rule, person, inputs)
     if outcome is not None:
         return verdict(outcome, reason)

@@ -68,7 +68,7 @@ def test_a_rule_whose_every_check_passes_acts() -> None:
         ("not_in_segment", "segment", {"segment_id": SEGMENT.segment_id}, {"city": "Vinh"}),
         ("expired", "older", {"time_to_live": timedelta(minutes=1)}, {}),
         ("hold_out", "100 of 100", {"hold_out_percent": 100}, {}),
-        ("cooldown", "1:00:00", {"cooldown": HOUR}, {"last_acted": {UUID(int=100): NOW}}),
+        ("cooldown", "1 hour", {"cooldown": HOUR}, {"last_acted": {UUID(int=100): NOW}}),
         ("no_consent", "none recorded", {}, {"consents": {}}),
         ("no_consent", "none recorded", {}, {"consents": {"zalo-template": {"ads": "granted"}}}),
         ("no_consent", "withdrawn", {}, {"consents": {"zalo-template": {"care": "withdrawn"}}}),
