@@ -213,10 +213,10 @@ class Site:
                 running.cancel()
                 await asyncio.wait({running})
 
-    async def receive(self, received: Received) -> None:
+    async def receive(self, received: Received, account_id: UUID | None = None) -> None:
         """Hand in a webhook as the edge does."""
         request = ReceiptRequest(
-            account_id=self.account_id,
+            account_id=account_id or self.account_id,
             body=received.body,
             headers={name.lower(): value for name, value in received.headers.items()},
         )

@@ -54,14 +54,16 @@ class World:
         )
         return Person(profile_id, ext_id)
 
-    async def consent(self, person: Person, *, purpose: str = "marketing") -> None:
-        """The person allows messages by CHANNEL."""
+    async def consent(
+        self, person: Person, *, channel: str = CHANNEL, purpose: str = "marketing"
+    ) -> None:
+        """The person allows messages by a channel."""
         await self.superuser.execute(
             "INSERT INTO profile_consent (tenant_id, profile_id, channel, purpose, state, version,"
             " evidence, consented_at) VALUES ($1, $2, $3, $4, 'granted', 1, 'form', now())",
             self.tenant_id,
             person.profile_id,
-            CHANNEL,
+            channel,
             purpose,
         )
 

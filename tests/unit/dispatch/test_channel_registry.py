@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from libs.addressing import ADDRESS_KINDS
 from services.dispatch import channels
 from services.dispatch.channels.contract import Account, Channel, Message
 from services.dispatch.channels.email import CHANNEL as EMAIL
@@ -41,3 +42,8 @@ def test_nothing_of_a_person_or_an_account_is_printed() -> None:
     for printed in (repr(message), str(message), repr(account), f"{account} {message}"):
         assert "canary" not in printed
         assert "84901234567" not in printed
+
+
+@pytest.mark.parametrize("channel", channels.CHANNELS.values(), ids=lambda channel: channel.name)
+def test_people_are_reached_at_the_kind_of_address_that_a_channel_names(channel: Channel) -> None:
+    assert ADDRESS_KINDS[channel.name] == channel.address_kind

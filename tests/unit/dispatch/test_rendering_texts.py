@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.dispatch.domain.limits import TEXT_LENGTH_MAX
+from services.dispatch.domain.template import TextRule
 from services.dispatch.domain.values import Event, Values, values_of
 from services.dispatch.rendering import MissingValueError, RenderError, render
 
@@ -154,3 +155,42 @@ def test_rendered_texts_are_measured_and_given_in_nfc() -> None:
     assert len(decomposed) == 3 * TEXT_LENGTH_MAX
     assert text_of("{{ event.properties.x }}", x=decomposed) == "ệ" * TEXT_LENGTH_MAX
     assert text_of("{{ event.properties.x | truncate(3) }}", x=decomposed) == "ệệ…"
+
+
+MARKUP = {"html": TextRule(required=True, length_max=100, markup=True)}
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ("<p>{{ event.properties.x }}</p>", "<p>&lt;b&gt; &amp; &#34;An&#34;</p>"),
+        ("{{ event.properties.x | upper }}", "&lt;B&gt; &amp; &#34;AN&#34;"),
+        ("{{ event.properties.x | truncate(2) }}", "&lt;…"),
+        ("{{ '<i>' | upper }}", "&lt;I&gt;"),
+        ("{{ '<i>' }}", "&lt;i&gt;"),
+        ("{% raw %}<b>{{ x }}</b>{% endraw %}", "<b>{{ x }}</b>"),
+        ("{{ 'Ánh' }} &amp; <br>", "Ánh &amp; <br>"),
+    ],
+)
+def test_values_are_escaped_into_markup_and_nothing_else_is(text: str, rendered: str) -> None:
+    told = values(None, x='<b> & "An"')
+    assert render({"html": text}, told, MARKUP) == {"html": rendered}
+
+
+def test_the_same_text_is_rendered_by_the_rule_of_its_name() -> None:
+    text = "{{ event.properties.x }}"
+    told = values(None, x="<b>")
+    rules = MARKUP | {"subject": TextRule(required=True)}
+    for _ in range(2):
+        assert render({"html": text, "subject": text, "text": text}, told, rules) == {
+            "html": "&lt;b&gt;",
+            "subject": "<b>",
+            "text": "<b>",
+        }
+
+
+def test_a_text_becomes_no_longer_than_its_rule_allows() -> None:
+    told = values(None, x="<" * 30)
+    with pytest.raises(RenderError, match=r"data\.html: became longer than 100 characters"):
+        render({"html": "{{ event.properties.x }}"}, told, MARKUP)
+    assert len(render({"text": "{{ event.properties.x }}"}, told, MARKUP)["text"]) == 30

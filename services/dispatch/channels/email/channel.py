@@ -16,7 +16,7 @@ from services.dispatch.channels.email.composing import (
     one_line,
 )
 from services.dispatch.channels.email.replies import no_answer, not_sent, result_of
-from services.dispatch.channels.email.reports import addresses_of, read_mail, receipt_of
+from services.dispatch.channels.email.reports import addresses_of, read_mail, receipts_of
 from services.dispatch.channels.email.return_path import (
     NAME_LENGTH_MAX,
     delivery_of,
@@ -134,7 +134,7 @@ class Email:
         delivery_id = delivery_of(addresses, account.credentials["bounce_key"])
         if delivery_id is None:
             raise ReceiptRefusedError("signature")
-        return [receipt_of(mail, delivery_id)]
+        return receipts_of(mail, delivery_id)
 
 
 def server_of(account: Account) -> SmtpServer:

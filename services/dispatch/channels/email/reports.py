@@ -25,8 +25,8 @@ ADDRESS_HEADERS: Final = ("X-Original-To", "Delivered-To", "To")
 KINDS: Final[Mapping[str, ReceiptKind]] = {
     "delivered": "delivered",
     # Handed on to a system that reports no further.
-    "relayed": "sent",
-    "expanded": "sent",
+    "relayed": "other",
+    "expanded": "other",
     # Not yet; what becomes of it is another report's to say.
     "delayed": "other",
 }
@@ -46,14 +46,26 @@ def read_mail(body: bytes) -> Mail:
     return email.message_from_bytes(body, policy=email.policy.compat32)
 
 
-def receipt_of(mail: Mail, delivery_id: UUID) -> ReceivedReceipt:
-    """What a report says of a delivery; an absence notice, or any other mail, says nothing."""
-    return ReceivedReceipt(
+def receipts_of(mail: Mail, delivery_id: UUID) -> list[ReceivedReceipt]:
+    """What a report says of a delivery: that the mail system has it, and then what became of it.
+
+    An absence notice, or any other mail to the return path, says the first alone: nobody else knows
+    that address.
+    """
+    message_id = _message_id_of(mail)
+    sent = ReceivedReceipt(
+        kind="sent",
+        delivery_id=delivery_id,
+        provider_message_id=message_id,
+        occurred_at=None,
+    )
+    fate = ReceivedReceipt(
         kind=_kind_of(mail),
         delivery_id=delivery_id,
-        provider_message_id=_message_id_of(mail),
+        provider_message_id=message_id,
         occurred_at=_time_of(mail),
     )
+    return [sent, fate]
 
 
 def _kind_of(mail: Mail) -> ReceiptKind:
