@@ -14,7 +14,7 @@ from leo.dispatch.v1.dispatch_service_pb2 import ChannelAccount, Template
 from leo.segment.v1.segment_service_pb2 import Segment
 from libs.demo.people import ext_id_of
 from libs.demo.requests import request_id_of
-from libs.supervisor import email, zalo
+from libs.supervisor import mail, zalo
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -64,8 +64,8 @@ FAULTS: Final[list[dict[str, Any]]] = [
     {"provider": zalo.CHANNEL, "kind": "server_error_before", "every": 150, "count_max": 3},
     {"provider": zalo.CHANNEL, "kind": "error_code", "code": -118, "every": 15, "count_max": 40},
     {"provider": zalo.CHANNEL, "kind": "receipt_duplicated", "every": 100, "count_max": 8},
-    {"provider": email.CHANNEL, "kind": "connection_lost", "every": 60, "count_max": 3},
-    {"provider": email.CHANNEL, "kind": "reply_lost", "every": 110, "count_max": 2},
+    {"provider": mail.CHANNEL, "kind": "connection_lost", "every": 60, "count_max": 3},
+    {"provider": mail.CHANNEL, "kind": "reply_lost", "every": 110, "count_max": 2},
 ]
 
 
@@ -114,7 +114,7 @@ async def set_up(
             for template_id, parameters in _PARAMETERS.items()
         ],
     )
-    mailbox = await email.open_account(
+    mailbox = await mail.open_account(
         stack, client, tenant_id=tenant.tenant_id, name="shop-mail", from_name="Tiệm đĩa CD"
     )
     campaign = await client.decisions.create_campaign(
@@ -138,7 +138,7 @@ async def set_up(
                     },
                 ),
             ),
-            email.CHANNEL: await _email_choice(client, mailbox, "thanks-email"),
+            mail.CHANNEL: await _email_choice(client, mailbox, "thanks-email"),
         },
         invitation={
             zalo.CHANNEL: await _choice(
@@ -150,7 +150,7 @@ async def set_up(
                     data={"customer": _CUSTOMER, "city": "{{ profile.city }}"},
                 ),
             ),
-            email.CHANNEL: await _email_choice(client, mailbox, "invitation-email"),
+            mail.CHANNEL: await _email_choice(client, mailbox, "invitation-email"),
         },
     )
     wishes = _wishes(ids, tenant, quiet_customer_id)
@@ -188,7 +188,7 @@ def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
                 purpose=CUSTOMER_CARE,
                 cooldown=_days(7),
                 time_to_live=_days(10),
-                choices=[ids.thanks[zalo.CHANNEL], ids.thanks[email.CHANNEL]],
+                choices=[ids.thanks[zalo.CHANNEL], ids.thanks[mail.CHANNEL]],
             ),
             "An order of 1,500,000 đồng or more gets thanks by Zalo, or else by email: once a week "
             "at most, and only while the order is not older than ten days.",
@@ -203,7 +203,7 @@ def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
                 purpose=CUSTOMER_CARE,
                 cooldown=_days(30),
                 time_to_live=_days(30),
-                choices=[ids.thanks[zalo.CHANNEL], ids.thanks[email.CHANNEL]],
+                choices=[ids.thanks[zalo.CHANNEL], ids.thanks[mail.CHANNEL]],
             ),
             "Who buys again gets thanks for coming back, by Zalo, or else by email: once in 30 "
             "days at most.",
@@ -218,7 +218,7 @@ def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
                 purpose=MARKETING,
                 hold_out_percent=10,
                 time_to_live=_days(30),
-                choices=[ids.invitation[email.CHANNEL], ids.invitation[zalo.CHANNEL]],
+                choices=[ids.invitation[mail.CHANNEL], ids.invitation[zalo.CHANNEL]],
             ),
             "A first order gets an invitation by email, or else by Zalo; one customer in ten is "
             "held out, so that the shop sees what the message changes.",

@@ -20,7 +20,7 @@ from libs.demo.purchases import SOURCE, value_vnd
 from libs.demo.requests import request_id_of
 from libs.demo.tally import ConsentTally, EventTally, ProfileTally
 from libs.postgres.queries import load_queries
-from libs.supervisor import email, zalo
+from libs.supervisor import mail, zalo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +45,8 @@ REPEATED_EVENT_COUNT = 50
 CONSENT_SHARES = {
     (zalo.CHANNEL, CUSTOMER_CARE): 0.45,
     (zalo.CHANNEL, MARKETING): 0.2,
-    (email.CHANNEL, CUSTOMER_CARE): 0.3,
-    (email.CHANNEL, MARKETING): 0.15,
+    (mail.CHANNEL, CUSTOMER_CARE): 0.3,
+    (mail.CHANNEL, MARKETING): 0.15,
 }
 _WITHDRAWN_SHARE = 0.1
 _CONSENTS_AT_ONCE = 32

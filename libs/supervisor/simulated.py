@@ -14,24 +14,18 @@ if TYPE_CHECKING:
     from libs.supervisor.running import RunningStack
 
 
-async def set_account(
-    stack: RunningStack, channel: str, account_id: str, document: dict[str, Any]
+async def make_known(
+    stack: RunningStack, provider: str, account_id: str, document: dict[str, Any]
 ) -> None:
-    """Let the simulator know an account, now and after a restart.
-
-    Args:
-        channel: whose provider it is.
-        account_id: the provider's own name of the account.
-        document: as the provider knows it (docs/guides/simulator.md).
-    """
+    """Let the simulator know an account, after its next restart as well."""
     async with SimulatorClient(stack.state.address("simulator")) as simulator:
-        await simulator.set_account(channel, account_id, document)
+        await simulator.set_account(provider, account_id, document)
     path = simulator_accounts_file(stack.folder)
     accounts = json.loads(path.read_text(encoding="utf-8"))
-    accounts.setdefault(channel, {})[account_id] = document
+    accounts.setdefault(provider, {})[account_id] = document
     write_secret(path, json.dumps(accounts, indent=2))
 
 
 def secret_of(text: str) -> str:
-    """A secret that is the same for the same text: it opens nothing but the simulator."""
+    """A secret that is the same for the same text: it opens the simulator alone."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from leo.dispatch.v1.dispatch_service_pb2 import ChannelAccount
-from libs.supervisor.simulated import secret_of, set_account
+from libs.supervisor.simulated import make_known, secret_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ async def open_account(
         "templates": list(templates),
         **_QUOTAS,
     }
-    await set_account(stack, CHANNEL, oa_id, document)
+    await make_known(stack, CHANNEL, oa_id, document)
     return account
 
 

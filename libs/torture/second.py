@@ -9,7 +9,7 @@ import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from libs.embedded.credentials import credential_keys_file
+from libs.embedded.credentials import credential_keys_file, unsubscribe_keys_file
 from libs.embedded.process import end, spawn
 from libs.postgres import roles
 from libs.supervisor import table
@@ -97,7 +97,12 @@ class SecondWorker:
         row = next(row for row in table.SERVICES if row.name == "dispatch-work")
         postgres = self._stack.state.address("postgres")
         folder = self._stack.folder
-        values = {"redis": "", "credential_keys": str(credential_keys_file(folder))}
+        values = {
+            "redis": "",
+            "credential_keys": str(credential_keys_file(folder)),
+            "unsubscribe_keys": str(unsubscribe_keys_file(folder)),
+            "edge": self._stack.state.address("edge"),
+        }
         settings = {name: value.format_map(values) for name, value in row.settings}
         for name, role in (
             ("LEO_POSTGRES_DSN", roles.DISPATCH),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from leo.decision.v1.decision_service_pb2 import Choice
 from leo.dispatch.v1.dispatch_service_pb2 import Template
-from libs.supervisor import zalo
+from libs.supervisor import mail, zalo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,9 +64,29 @@ async def _open_zalo(
     )
 
 
+async def _open_mail(
+    stack: RunningStack, client: leo_sdk.LeoClient, *, tenant_id: str, name: str
+) -> Choice:
+    account = await mail.open_account(stack, client, tenant_id=tenant_id, name=name)
+    template = await client.dispatch.create_template(
+        Template(
+            name=name,
+            channel=mail.CHANNEL,
+            data={
+                "subject": "{{ profile.given_name }}",
+                "html": "<p>{{ profile.given_name }}</p>",
+            },
+        )
+    )
+    return Choice(
+        channel=mail.CHANNEL, template_id=template.template_id, account_id=account.account_id
+    )
+
+
 CHANNELS: Final[Mapping[str, Channel]] = {
     zalo.CHANNEL: Channel(_open_zalo, {"kind": "error_code", "code": -118}),
+    mail.CHANNEL: Channel(_open_mail, {"kind": "error_code", "code": 550}),
 }
 # The choices of the rules, by channel and account. Each order of them that begins with another one
 # has a rule, so that each way is tried first by some messages and last by others.
-WAYS: Final = ((zalo.CHANNEL, "first"), (zalo.CHANNEL, "spare"))
+WAYS: Final = ((zalo.CHANNEL, "first"), (mail.CHANNEL, "mail"), (zalo.CHANNEL, "spare"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from leo.dispatch.v1.dispatch_service_pb2 import ChannelAccount
 from libs.rpc.address import split_address
 from libs.simulator.client import SimulatorClient
-from libs.supervisor.simulated import secret_of, set_account
+from libs.supervisor.simulated import make_known, secret_of
 
 if TYPE_CHECKING:
     import leo_sdk
@@ -28,16 +28,16 @@ async def open_account(
     """Make an account known to both sides: to LEO with its secrets, to the server with our webhook.
 
     The same tenant and name give the same account, so it may be called again, as after a restart
-    that gave the server another address.
+    that gave the edge or the mail server another address.
 
     Args:
         client: of this tenant.
-        from_name: of the sender, as people read it.
-        concurrent_send_count_max: messages in the server's hands at once; the service's default
-            if 0.
+        from_name: who sends, as people read it.
+        concurrent_send_count_max: messages, and so connections, at once; the service's default if
+            0.
     """
-    username = secret_of(f"user:{tenant_id}:{name}")[:16]
-    password = secret_of(f"password:{tenant_id}:{name}")
+    seed = f"{tenant_id}:{name}"
+    username, password = f"{name}-{secret_of(f'name:{seed}')[:12]}", secret_of(f"password:{seed}")
     async with SimulatorClient(stack.state.address("simulator")) as simulator:
         host, port = split_address(await simulator.smtp_address())
     account = await client.dispatch.set_channel_account(
@@ -49,25 +49,18 @@ async def open_account(
                 "port": str(port),
                 "security": "plain",
                 "username": username,
-                "from_address": "shop@shop.example",
+                "from_address": "hello@shop.test",
                 "from_name": from_name,
-                "return_path": "bounces@shop.example",
+                "return_path": "bounces@shop.test",
             },
-            credentials={
-                "password": password,
-                "bounce_key": secret_of(f"bounces:{tenant_id}:{name}"),
-            },
+            credentials={"password": password, "bounce_key": secret_of(f"bounce:{seed}")},
             concurrent_send_count_max=concurrent_send_count_max,
         )
     )
     edge = stack.state.address("edge")
-    await set_account(
-        stack,
-        CHANNEL,
-        username,
-        {
-            "password": password,
-            "webhook_url": f"http://{edge}/webhooks/email/{tenant_id}/{account.account_id}",
-        },
-    )
+    document = {
+        "password": password,
+        "webhook_url": f"http://{edge}/webhooks/email/{tenant_id}/{account.account_id}",
+    }
+    await make_known(stack, CHANNEL, username, document)
     return account
