@@ -11,7 +11,7 @@ import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -20,7 +20,7 @@ from rich.markup import escape
 import leo_sdk
 from libs.rpc.errors import StartError
 from libs.supervisor.running import find_or_start, leo
-from libs.torture.plan import LEASE_SECONDS, plan_of
+from libs.torture.plan import SETTINGS, plan_of
 from libs.torture.rounds import Rounds
 from libs.torture.tenant import make_tenant
 
@@ -29,12 +29,6 @@ if TYPE_CHECKING:
 
     from libs.supervisor.running import RunningStack
     from libs.torture.rounds import Outcome
-
-# Short, so that what was lost is found again soon.
-SETTINGS: Final = {
-    "LEO_MACHINE_LEASE": f"PT{LEASE_SECONDS:g}S",
-    "LEO_MACHINE_BACKOFF_MIN": "PT0.5S",
-}
 
 
 def torture(seeds: Sequence[int]) -> None:

@@ -17,9 +17,16 @@ EVENT_COUNT: Final = 80
 # What a worker may hold a message for; frozen or cut off for longer, it comes back too late.
 LEASE_SECONDS: Final = 2.0
 TOO_LONG_SECONDS: Final = LEASE_SECONDS + 1
+# Of every worker: short, so that what was lost is found again soon.
+SETTINGS: Final[Mapping[str, str]] = {
+    "LEO_MACHINE_LEASE": f"PT{LEASE_SECONDS:g}S",
+    "LEO_MACHINE_BACKOFF_MIN": "PT0.5S",
+}
 
 Kind = Literal["kill", "freeze", "flush", "cut"]
 SECOND: Final = "second dispatch-work"
+# These are hit when they have messages in the provider's hands.
+SENDERS: Final = ("dispatch-work", SECOND)
 KILLED: Final = (
     *("ingest", "ingest-work", "segment", "decision", "decision-work", "dispatch"),
     *("dispatch-work", SECOND, "edge", "issuer", "simulator", "valkey", "postgres"),
@@ -78,12 +85,14 @@ class Plan:
         name: the source of its events.
         faults: of the providers, as the simulator takes them.
         seed: of the providers' chances.
+        second_worker: whether there is one; always, if it is hit.
     """
 
     name: str
     strikes: tuple[Strike, ...] = ()
     faults: tuple[Fault, ...] = ()
     seed: int = 0
+    second_worker: bool = False
 
     def __str__(self) -> str:
         strikes = "; ".join(map(str, self.strikes)) or "nobody hit"

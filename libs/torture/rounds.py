@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
 from redis.asyncio import Redis
 
 from leo.ingest.v1.ingest_service_pb2 import EventResult
@@ -20,13 +21,11 @@ from libs.postgres.queries import load_queries
 from libs.simulator.client import SimulatorClient
 from libs.supervisor.books import find_breaches, wait_for_quiet
 from libs.supervisor.state import read_state
-from libs.torture.plan import EVENT_COUNT, SECOND
+from libs.torture.plan import EVENT_COUNT, SECOND, SENDERS
 from libs.torture.second import MODULE, second_worker
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-
-    import asyncpg
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from leo.ingest.v1.ingest_service_pb2 import Event
     from libs.supervisor.running import RunningStack
@@ -69,35 +68,32 @@ class Rounds:
         self.running = running
         self._tenant = tenant
 
-    async def run(
-        self,
-        plan: Plan,
-        *,
-        module: str = MODULE,
-        halfway: Callable[[], Awaitable[None]] | None = None,
-    ) -> Outcome:
+    async def run(self, plan: Plan, *, module: str = MODULE) -> Outcome:
         """Do what a plan says, wait until everything is at rest, and look at the books.
 
         Args:
             plan: what happens.
             module: what runs as the second worker, if the plan has one.
-            halfway: what a caller does on its own account, once half of the events are there.
         """
         began = time.monotonic()
         async with AsyncExitStack() as opened:
             simulator = await opened.enter_async_context(self.simulator())
             second = None
-            if any(strike.process == SECOND for strike in plan.strikes):
+            if plan.second_worker or any(strike.process == SECOND for strike in plan.strikes):
                 second = await opened.enter_async_context(second_worker(self.running, module))
             await simulator.set_faults(plan.faults, seed=plan.seed)
-            strikes = [(strike.at, self._striker(strike, second)) for strike in plan.strikes]
-            if halfway is not None:
-                strikes.append((EVENT_COUNT // 2, halfway))
-            await self._send(plan.name, strikes)
+            strikes = [
+                (strike.at, self._striker(plan.name, strike, second)) for strike in plan.strikes
+            ]
+            await self.send(plan.name, strikes)
             await self.wait_healthy()
-            # Faults are forgotten where the simulator was killed; from here on there are none.
+            if second is not None:
+                # What it has heard and not yet written counts too.
+                await self._quiet()
+                await second.stop()
+            outcome = await self.settle(plan, began)
             await simulator.set_faults([])
-            return await self.settle(plan, began)
+        return outcome
 
     def simulator(self) -> SimulatorClient:
         """What scripts the providers."""
@@ -105,8 +101,8 @@ class Rounds:
 
     async def settle(self, plan: Plan, began: float) -> Outcome:
         """Wait for quiet and compare the books."""
+        await self._quiet()
         async with self.running.auditor() as auditor:
-            await wait_for_quiet(auditor, self.running.state.address("simulator"))
             problems = await find_breaches(auditor, self.running.witness_file)
             deliveries = await self.deliveries(auditor, plan.name)
         chains = [list(chain) for _, chain in groupby(deliveries, lambda row: row["decision_id"])]
@@ -116,15 +112,21 @@ class Rounds:
         problems += [f"{count} ended {state}" for state, count in ends.items() if state not in ENDS]
         return Outcome(plan, ends, len(deliveries), problems, time.monotonic() - began)
 
+    async def _quiet(self) -> None:
+        async with self.running.auditor() as auditor:
+            await wait_for_quiet(auditor, self.running.state.address("simulator"))
+
     async def deliveries(self, auditor: asyncpg.Connection, source: str) -> list[Any]:
         """All deliveries of a round: decision_id, choice, state."""
         return [row async for row in _QUERIES.deliveries(auditor, source=source)]
 
-    async def answers(self, source: str) -> Counter[str]:
-        """How often each code stands for the end of an attempt."""
+    async def answers(self, source: str, phase: str = "result") -> Counter[str]:
+        """How often each code stands for the end of an attempt, in time or late."""
         async with self.running.auditor() as auditor:
             rows = [row async for row in _QUERIES.answers(auditor, source=source)]
-        return Counter({row["provider_code"]: row["answer_count"] for row in rows})
+        return Counter(
+            {row["provider_code"]: row["answer_count"] for row in rows if row["phase"] == phase}
+        )
 
     def state(self) -> StackState:
         """The stack as it is now."""
@@ -148,9 +150,10 @@ class Rounds:
         while not self.state().healthy:  # noqa: ASYNC110 - in other processes
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _send(
-        self, source: str, strikes: list[tuple[int, Callable[[], Awaitable[None]]]]
+    async def send(
+        self, source: str, strikes: Sequence[tuple[int, Callable[[], Awaitable[None]]]] = ()
     ) -> None:
+        """Send the events of a round, and do something after so many of them."""
         waiting = sorted(strikes, key=lambda strike: strike[0])
         async with asyncio.TaskGroup() as falling:
             count = 0
@@ -167,9 +170,11 @@ class Rounds:
             await asyncio.sleep(_PACE_SECONDS)
 
     def _striker(
-        self, strike: Strike, second: SecondWorker | None
+        self, source: str, strike: Strike, second: SecondWorker | None
     ) -> Callable[[], Awaitable[None]]:
         async def fall() -> None:
+            if strike.process in SENDERS:
+                await self._sending(source)
             if strike.kind == "flush":
                 await self._flush()
             elif strike.process == SECOND:
@@ -183,6 +188,18 @@ class Rounds:
                 self.signal(strike.process, signal.SIGCONT)
 
         return fall
+
+    async def _sending(self, source: str) -> None:
+        """Wait until messages are in the provider's hands, or all are through."""
+        while True:
+            # PostgreSQL may have been hit just now.
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                async with self.running.auditor() as auditor:
+                    states = [row["state"] for row in await self.deliveries(auditor, source)]
+                done = len(states) >= EVENT_COUNT and not {"pending", "retry_wait"} & set(states)
+                if "sending" in states or done:
+                    return
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def kill(self, name: str) -> None:
         """Kill a process and wait until the supervisor has restarted it."""

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from libs.embedded.credentials import credential_keys_file, unsubscribe_keys_file
-from libs.embedded.process import end, spawn
+from libs.embedded.process import end
 from libs.postgres import roles
+from libs.rpc.errors import StartError
 from libs.supervisor import table
+from libs.torture.plan import SETTINGS
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import AsyncIterator
 
     from libs.supervisor.running import RunningStack
 
 MODULE: Final = "services.dispatch"
 _READ_BYTES: Final = 65_536
+_POLL_SECONDS: Final = 0.05
 _STOP_TIMEOUT_SECONDS: Final = 20
 
 
@@ -30,10 +33,12 @@ class Gate:
 
     Attributes:
         address: where it listens.
+        reached: set as soon as somebody has come through.
     """
 
     def __init__(self, target: str) -> None:
         self.address = ""
+        self.reached = asyncio.Event()
         self._host, _, self._port = target.rpartition(":")
         self._open = asyncio.Event()
         self._open.set()
@@ -67,6 +72,7 @@ class Gate:
             # The server is down: so is whoever wants to come through.
             writer.close()
             return
+        self.reached.set()
         for source, sink in ((reader, there[1]), (there[0], writer)):
             pipe = asyncio.create_task(self._pass(source, sink))
             self._pipes.add(pipe)
@@ -90,6 +96,7 @@ class SecondWorker:
         self.gate = gate
         self._stack = stack
         self._module = module
+        self._log = stack.folder / "logs" / "second-dispatch-work.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -104,16 +111,35 @@ class SecondWorker:
             "edge": self._stack.state.address("edge"),
         }
         settings = {name: value.format_map(values) for name, value in row.settings}
+        # It hears no bell, and shall have its share of the messages all the same.
+        settings["LEO_MACHINE_POLL_INTERVAL"] = "PT0.05S"
         for name, role in (
             ("LEO_POSTGRES_DSN", roles.DISPATCH),
             ("LEO_POSTGRES_FINDER_DSN", roles.FINDER),
         ):
             settings[name] = self._stack.dsn(role).replace(postgres, self.gate.address)
-        self._process = spawn(
-            [sys.executable, "-m", self._module, "work"],
-            log=folder / "logs" / "second-dispatch-work.log",
-            environment=os.environ | settings,
-        )
+        with self._log.open("ab") as output:
+            # Not libs.embedded.process: this process runs gRPC, and a fork that runs Python between
+            # fork and exec, as that does, may crash there.
+            self._process = subprocess.Popen(  # noqa: S603 - the command is ours
+                [sys.executable, "-m", self._module, "work"],
+                env=os.environ | SETTINGS | settings,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    async def ready(self) -> None:
+        """Wait until it has reached the database.
+
+        Raises:
+            StartError: it ended before.
+        """
+        while not self.gate.reached.is_set():
+            if self._process is None or self._process.poll() is not None:
+                raise StartError(f"the second worker ended while starting; see {self._log}")
+            await asyncio.sleep(_POLL_SECONDS)
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal; it need not be there any more."""
@@ -140,6 +166,7 @@ async def second_worker(stack: RunningStack, module: str = MODULE) -> AsyncItera
         worker = SecondWorker(stack, gate, module)
         worker.start()
         try:
+            await worker.ready()
             yield worker
         finally:
             gate.open()

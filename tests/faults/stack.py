@@ -6,20 +6,24 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leo.ingest.v1.ingest_service_pb2 import Tenant
 from leo_sdk import LeoClient, StaticToken
+from libs.torture.plan import EVENT_COUNT, SECOND, TOO_LONG_SECONDS, Strike
 
 if TYPE_CHECKING:
-    import signal
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
+
+    from libs.torture.plan import Kind
+    from libs.torture.rounds import Rounds
 
 LEO = str(Path(sys.executable).with_name("leo"))
 
@@ -102,6 +106,25 @@ class Stack:
         )
         rows, identities = text.split()
         return int(rows), int(identities)
+
+
+@contextmanager
+def alone(rounds: Rounds) -> Iterator[None]:
+    """The second worker of a round has all messages; begin when all is quiet."""
+    rounds.signal("dispatch-work", signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        rounds.signal("dispatch-work", signal.SIGCONT)
+
+
+def come_back_late(kind: Kind) -> tuple[Strike, ...]:
+    """The second worker, alone until then, is lost with its messages, and comes back too late."""
+    return (
+        Strike(kind, SECOND, EVENT_COUNT // 2, TOO_LONG_SECONDS),
+        # Stopped already; half a second later the stack's own worker goes on with the rest.
+        Strike("freeze", "dispatch-work", EVENT_COUNT // 2, 0.5),
+    )
 
 
 @asynccontextmanager
