@@ -152,6 +152,79 @@ async def test_a_kill_in_the_middle_loses_nothing_and_sends_nothing_twice(
     assert await site.breaches() == []
 
 
+async def test_two_workers_at_once_send_nothing_twice(
+    site: Site, environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["LEO_MACHINE_CLAIM_COUNT_MAX"] = "7"
+    deliveries = await site.deliveries(300)
+    async with working(environment, tmp_path / "one"), working(environment, tmp_path / "two"):
+        await site.wait_for(accepted=300)
+    assert site.acceptances(deliveries) == [1] * 300
+    assert await site.breaches() == []
+
+
+async def test_a_worker_that_slept_longer_than_its_leases_sends_nothing_twice(
+    site: Site, environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment["LEO_MACHINE_LEASE"] = "PT1S"
+    await site.simulator.add_faults({"kind": "reply_slow", "delay_seconds": 0.1})
+    deliveries = await site.deliveries(150)
+    async with working(environment, tmp_path / "sleeper") as sleeper:
+        await until(lambda: site.count("accepted"))
+        sleeper.send_signal(signal.SIGSTOP)
+        async with working(environment, tmp_path / "other"):
+            # What it held is in doubt, and the others are sent.
+            while not await no_more_under_way(site):  # noqa: ASYNC110 - in other processes
+                await asyncio.sleep(0.02)
+            in_doubt = (await site.states())["outcome_unknown"]
+            sleeper.send_signal(signal.SIGCONT)
+            sleeper.send_signal(signal.SIGTERM)
+            assert await sleeper.wait() == 0
+    states = await site.states()
+    witnessed = site.acceptances(deliveries)
+    assert in_doubt > 0
+    assert max(witnessed) == 1
+    assert states["accepted"] <= sum(witnessed) <= states["accepted"] + states["outcome_unknown"]
+    assert await site.breaches() == []
+
+
+async def no_more_under_way(site: Site) -> bool:
+    return not (await site.states()).keys() & {"pending", "sending", "retry_wait"}
+
+
+async def test_nothing_personal_is_told_of_what_goes_wrong(
+    site: Site, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Drivers and parsers quote what they refuse."""
+    environment |= {"LEO_MACHINE_FAILURE_COUNT_MAX": "2", "LEO_MACHINE_LEASE": "PT1S"}
+    environment["LEO_MACHINE_BACKOFF_MIN"] = "PT0.05S"
+    unread = await site.delivery(await site.person(lifetime_value_vnd="Canary"))
+    poison, unwritten = await site.deliveries(2)
+    await site.world.superuser.execute(
+        "CREATE FUNCTION refuse_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF NEW.phase = 'intent' AND NEW.delivery_id = '{poison}'"
+        f" OR NEW.kind = 'accepted' AND NEW.delivery_id = '{unwritten}'"
+        " THEN RAISE EXCEPTION 'Canary' USING DETAIL = '+84903777666'; END IF;"
+        " RETURN NEW; END $$"
+    )
+    await site.world.superuser.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON delivery_attempt"
+        " FOR EACH ROW EXECUTE FUNCTION refuse_v1()"
+    )
+    async with working(environment, tmp_path / "log"):
+        await site.wait_for(dead_letter=2, outcome_unknown=1)
+    told = (tmp_path / "log").read_text()
+    # It tells of each, by its id or its batch.
+    for told_of in (str(unread), "batch failed", "writing results failed"):
+        assert told_of in told
+    for word in ("Canary", "903777666", site.oa.token, site.oa.secret):
+        assert word not in told
+    reasons = await site.world.superuser.fetch(
+        "SELECT reason FROM delivery_log UNION ALL SELECT reason FROM delivery_attempt"
+    )
+    assert "Canary" not in str(reasons)
+
+
 async def test_nothing_secret_or_personal_is_told(
     site: Site, environment: dict[str, str], tmp_path: Path, valkey: EmbeddedValkey
 ) -> None:
