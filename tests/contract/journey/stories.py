@@ -111,6 +111,10 @@ class Teller:
         """The first value that a statement gives."""
         return await self._connection.fetchval(statement, *values)
 
+    async def fetch(self, statement: str) -> list[Any]:
+        """The rows that a statement gives."""
+        return list(await self._connection.fetch(statement))
+
     async def run(self, statement: str) -> None:
         """Run a statement as the owner of the tables."""
         await self._connection.execute(f"SET ROLE {roles.OWNER}; {statement}")
