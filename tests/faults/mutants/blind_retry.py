@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from services.dispatch.__main__ import main
+from libs.process import run_command
 from services.dispatch.machine import transitions
+from services.dispatch.machine.worker import work
 
 transitions.knows_key = lambda capabilities: True  # noqa: ARG005
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("dispatch", {"work": work}))

@@ -9,9 +9,10 @@ import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from services.dispatch.__main__ import main
+from libs.process import run_command
 from services.dispatch.machine.claim import Claims
 from services.dispatch.machine.results import Results
+from services.dispatch.machine.worker import work
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -48,4 +49,4 @@ Claims._intend = hide  # type: ignore[method-assign]
 Results.write = write_both  # type: ignore[method-assign]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("dispatch", {"work": work}))
