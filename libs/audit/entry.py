@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
 from uuid_utils.compat import uuid7
 
+from libs import canonical
 from libs.audit.tree import root
 from libs.postgres.queries import load_queries
 
@@ -39,6 +39,9 @@ async def append(
         recorded_table: where the rows are; None where `details` says everything.
         leaves: of the rows, in the order of their leaf_no.
         details: what no row holds; never a personal value, because entries are never erased.
+
+    Raises:
+        CanonicalError: the details have no canonical form; such an entry could not be sealed.
     """
     entry_id: UUID = uuid7()
     await _QUERIES.append_entry(
@@ -50,6 +53,6 @@ async def append(
         recorded_table=recorded_table,
         member_count=len(leaves),
         root=root(leaves),
-        details=orjson.dumps(details).decode(),
+        details=canonical.dumps(dict(details)).decode(),
     )
     return entry_id

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SALT_BYTES: Final = 16
 ROOT_OF_NOTHING: Final = bytes(32)
 
+_INTEGER_MAX: Final = 2**53 - 1
 _LEAF = b"\x00"
 _NODE = b"\x01"
 
@@ -42,6 +43,20 @@ def canonical_row(row: Mapping[str, object]) -> bytes:
         raise ValueError(f"no canonical form: column {', '.join(bad)}") from error
 
 
+def exact(value: Any) -> Any:
+    """A JSON value in which numbers that JSON readers would round are told as text.
+
+    For documents that hold people's values: one of them may be beyond 2^53.
+    """
+    if isinstance(value, dict):
+        return {key: exact(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [exact(item) for item in value]
+    if isinstance(value, int) and abs(value) > _INTEGER_MAX:
+        return str(value)
+    return value
+
+
 def leaf(salt: bytes, canonical: bytes) -> bytes:
     """The hash of one row: nothing of it can be guessed without its salt."""
     return hashlib.sha256(_LEAF + salt + canonical).digest()
@@ -57,6 +72,21 @@ def root(leaves: Sequence[bytes]) -> bytes:
         above = [hashlib.sha256(_NODE + left + right).digest() for left, right in pairs]
         level = above + level[len(above) * 2 :]
     return level[0]
+
+
+def path(leaves: Sequence[bytes], leaf_no: int) -> list[tuple[bytes, bytes]]:
+    """How a leaf leads to the root: what stands before and behind it in each hash on the way."""
+    steps = []
+    level, place = list(leaves), leaf_no
+    while len(level) > 1:
+        beside = place ^ 1
+        if beside < len(level):
+            steps.append((_NODE, level[beside]) if place < beside else (_NODE + level[beside], b""))
+        pairs = zip(level[::2], level[1::2], strict=False)
+        above = [hashlib.sha256(_NODE + left + right).digest() for left, right in pairs]
+        level = above + level[len(above) * 2 :]
+        place //= 2
+    return steps
 
 
 def _json_value(value: object) -> Any:

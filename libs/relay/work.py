@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import AsyncExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -16,12 +16,19 @@ from libs.relay.settings import InternalSettings
 from libs.relay.sweeper import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from libs.relay.handover import Handover
     from libs.relay.sweeper import Hop
 
 log = structlog.get_logger(__name__)
+
+
+class Worker(Protocol):
+    """Something that works in the background."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
 
 
 async def until_stopped(work: Coroutine[None, None, None]) -> None:
@@ -42,12 +49,25 @@ async def sweep_until_stopped(
     address: str,
     *,
     application_name: str,
+    beside: Callable[[Database, Database], Iterable[Worker]] = lambda *_: (),
 ) -> None:
-    """Hand over what is missing at the service that listens on `address`, until SIGTERM."""
+    """Hand over what is missing at the service that listens on `address`, until SIGTERM.
+
+    Args:
+        beside: makes what else this process does, of the service's database and the finder's. Where
+            one worker fails, all end.
+    """
     async with AsyncExitStack() as stack:
         database = await Database.open(PostgresSettings(), application_name=application_name)
         stack.push_async_callback(database.close)
         finder = await Database.open(FinderSettings(), application_name=application_name)
         stack.push_async_callback(finder.close)
         channel = await stack.enter_async_context(InternalChannel(address, InternalSettings()))
-        await until_stopped(Sweeper(database, finder, hop, handover(channel)).run())
+        sweeper = Sweeper(database, finder, hop, handover(channel))
+        await until_stopped(_run_together(sweeper, *beside(database, finder)))
+
+
+async def _run_together(*workers: Worker) -> None:
+    async with asyncio.TaskGroup() as group:
+        for worker in workers:
+            group.create_task(worker.run())

@@ -14,8 +14,9 @@ from libs.process import run_command, serve_until_stopped
 from libs.relay import DISPATCH, dispatching, ringing, sweep_until_stopped
 from libs.rpc.errors import StartError
 from libs.rpc.server import Registration
+from services.decision.sealer import sealers_of
 from services.decision.servicer import DecisionServicer
-from services.decision.settings import DecisionSettings
+from services.decision.settings import AuditSettings, DecisionSettings
 from services.decision.store import DecisionStore
 from services.decision.usecases import Activator
 
@@ -35,11 +36,17 @@ async def serve() -> None:
 
 
 async def work() -> None:
-    """Hand decisions to dispatch that nobody handed over, until SIGTERM."""
+    """Hand decisions to dispatch that nobody handed over, and seal the audit, until SIGTERM."""
     address = DecisionSettings().dispatch_address
     if not address:
         raise StartError("LEO_DECISION_DISPATCH_ADDRESS is empty: say where dispatch listens")
-    await sweep_until_stopped(DISPATCH, dispatching, address, application_name="leo-decision-work")
+    await sweep_until_stopped(
+        DISPATCH,
+        dispatching,
+        address,
+        application_name="leo-decision-work",
+        beside=lambda database, finder: sealers_of(database, finder, AuditSettings()),
+    )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from services.decision.domain.deciding import Person, Verdict
 
-_INTEGER_MAX = 2**53 - 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDecision:
@@ -98,20 +96,10 @@ def leaf_of(tenant_id: UUID, row: Mapping[str, Any], salt: bytes) -> bytes:
     Numbers that JSON readers would round count as text: a person's value may be beyond 2^53.
     """
     covered = {"tenant_id": tenant_id} | dict(row)
-    covered["inputs"] = _exact(covered["inputs"])
+    covered["inputs"] = tree.exact(covered["inputs"])
     return tree.leaf(salt, tree.canonical_row(covered))
 
 
 def new_salt() -> bytes:
     """A fresh salt for one leaf."""
     return os.urandom(tree.SALT_BYTES)
-
-
-def _exact(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _exact(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_exact(item) for item in value]
-    if isinstance(value, int) and abs(value) > _INTEGER_MAX:
-        return str(value)
-    return value

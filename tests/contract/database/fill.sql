@@ -8,8 +8,8 @@ INSERT INTO audit_entry (
 )
 VALUES (:tenant_id, :tenant_id, 'tenant_created', 'test', 'call', 0, sha256('root'), '{}');
 
-INSERT INTO audit_seal (tenant_id, seq, entry_id, prev, hash)
-VALUES (:tenant_id, 1, :tenant_id, sha256('prev'), sha256('hash'));
+INSERT INTO audit_seal (tenant_id, seq, entry_id, entry_digest, prev, hash)
+VALUES (:tenant_id, 1, :tenant_id, sha256('digest'), sha256('prev'), sha256('hash'));
 
 INSERT INTO marketing_event (
     tenant_id, event_id, source, event_type, profile_ext_id, occurred_at, properties, body_digest

@@ -53,6 +53,8 @@ FOUND_BY = {
     "marketing_event": {"tenant_id", "transaction_id"},
     "decision": {"tenant_id", "transaction_id", "outcome"},
     "relay_watermark": {"tenant_id", "hop", "position"},
+    "audit_entry": {"tenant_id", "transaction_id"},
+    "audit_seal": {"tenant_id", "seq"},
     "delivery_log": {"tenant_id", "account_id", "state", "due_at", "lease_until"},
 }
 # As fill.sql makes them.

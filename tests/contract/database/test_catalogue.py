@@ -21,6 +21,7 @@ VIEW_READERS = {
     "v_journey": {roles.DECISION, roles.AUDITOR},
     "v_delivery_reached": {roles.DECISION, roles.DISPATCH, roles.AUDITOR},
     "v_ledger_breach": {roles.DECISION, roles.DISPATCH, roles.AUDITOR},
+    "v_audit_breach": {roles.DECISION, roles.AUDITOR},
 }
 PLANNER_SETTINGS = {"jit=off", "enable_hashjoin=off", "enable_hashagg=off", "enable_sort=off"}
 

@@ -51,6 +51,8 @@ READERS = {
         "relay_watermark",
         "message_template",
         "channel_account",
+        "audit_entry",
+        "audit_seal",
     },
     roles.DISPATCH: {
         *_PEOPLE,

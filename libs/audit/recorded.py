@@ -1,0 +1,123 @@
+"""The tables whose rows the audit records, and how a stored row becomes what its leaf covers.
+
+PostgreSQL writes the columns of a row, sorted by name, as JSON of which every byte is canonical
+(`verify/queries.sql`): text, whole numbers, null, and times as text. Documents (jsonb) come beside
+it, because their keys and fractions are not, and are put in their places here. The services that
+write the rows hash the same; their tests verify what they wrote.
+
+A column that is covered from some later version on goes into `later`: where it is NULL it is left
+out, so that rows from before verify.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from libs import canonical
+from libs.audit.tree import exact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NULL: Final = "\\N"
+
+_COMMON_LENGTH: Final = 300
+_ESCAPE: Final = re.compile(r"\\([^N])", re.DOTALL)
+_LETTERS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+# Two, because a search for one leading character is the fast kind.
+_NUMBER: Final = re.compile(r" -?\d+(?:\.|\d{15})", re.ASCII)
+_FIRST_NUMBER: Final = re.compile(r"\[-?\d+(?:\.|\d{15})", re.ASCII)
+_BEYOND: Final = re.compile("[\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the canonical form of a table's rows needs beside the columns that SQL names.
+
+    Attributes:
+        documents: the jsonb columns in their order, each with the column that follows it.
+        erasable: the columns that an erasure nulls, together with the salt.
+        later: see the module.
+    """
+
+    documents: Mapping[str, str]
+    erasable: Sequence[str] = ()
+    later: Sequence[str] = ()
+
+    def canonical(self, columns: str, documents: Sequence[str]) -> bytes:
+        """The canonical form of one row.
+
+        Args:
+            columns: as JSON, without the documents.
+            documents: as PostgreSQL writes them; NULL where one is null.
+
+        Raises:
+            ValueError: a document has no canonical form, which no service would have stored.
+        """
+        for name in self.later:
+            columns = columns.replace(f',"{name}":null', "")
+        for (name, follower), document in zip(self.documents.items(), documents, strict=True):
+            # A quote within a text is escaped, so this stands where the column is, and only there.
+            before, mark, behind = columns.partition(f',"{follower}":')
+            columns = f'{before},"{name}":{_canonical_document(document)}{mark}{behind}'
+        return columns.encode()
+
+    def holds_erasable(self, columns: str, documents: Sequence[str]) -> bool:
+        """Whether a column that an erasure nulls is not null."""
+        held = dict(zip(self.documents, documents, strict=True))
+        return any(
+            held[name] != NULL if name in held else f'"{name}":null' not in columns
+            for name in self.erasable
+        )
+
+
+def fields_of(line: str) -> list[str]:
+    """The columns of a line of COPY's text; NULL stays as it is written."""
+    fields = line.split("\t")
+    if "\\" in line:
+        return [field if field == NULL else _ESCAPE.sub(_unescaped, field) for field in fields]
+    return fields
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    letter = escape.group(1)
+    return _LETTERS.get(letter, letter)
+
+
+def _canonical_document(text: str) -> str:
+    if text == NULL:
+        return "null"
+    return _common_document(text) if len(text) < _COMMON_LENGTH else _canonical(text)
+
+
+def _canonical(text: str) -> str:
+    document = orjson.loads(text)
+    # orjson, told to sort keys, writes the canonical bytes, unless there are numbers with a
+    # fraction or of sixteen digits, or characters beyond the basic plane, which UTF-8 and UTF-16
+    # sort differently. What only looks so, within a text, costs a little time. PostgreSQL writes
+    # numbers without an exponent, behind a space or a bracket.
+    if (
+        _NUMBER.search(text)
+        or _FIRST_NUMBER.search(text)
+        or not (text.isascii() or not _BEYOND.search(text))
+    ):
+        return canonical.dumps(exact(document)).decode()
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()
+
+
+# Short documents, such as the choices of a rule, are the same for many rows.
+_common_document = lru_cache(maxsize=1024)(_canonical)
+
+
+# By name, as audit_entry.recorded_table has it.
+RECORDED: Final[Mapping[str, Form]] = {
+    "decision": Form({"choices": "cooldown_us", "inputs": "not_before"}, erasable=("inputs",)),
+    "delivery_attempt": Form({}),
+    "profile_consent_version": Form({}, erasable=("evidence",)),
+}
+ENTRY: Final = Form({"details": "entry_id"})

@@ -1,0 +1,248 @@
+-- The statements of verifications. They run as leo_auditor, who sees every tenant. All but the last
+-- ones are run by COPY: what they tell is read column by column, so their order counts. The covered
+-- columns are told as JSON, sorted by name (libs/audit/recorded.py says why). A tenant_id that is NULL means all tenants, an entry_id all entries. The
+-- work is dealt out by the last byte of the entry's id.
+
+-- name: seals
+-- In binary; libs/audit/verify/seals.py knows the columns.
+SELECT tenant_id, seq, entry_id, entry_digest, prev, hash
+FROM audit_seal
+WHERE :tenant_id::uuid IS NULL OR tenant_id = :tenant_id
+ORDER BY tenant_id, seq;
+
+-- name: entries
+SELECT
+    s.seq, s.tenant_id, s.entry_id, encode(s.entry_digest, 'hex'),
+    e.tenant_id, e.entry_id, encode(e.root, 'hex'), e.created_at <= leo_now() - interval '5 seconds',
+    row_to_json((
+        SELECT c FROM (SELECT
+            e.actor,
+            e.call_id,
+            to_char(e.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+            e.entry_id,
+            e.kind,
+            e.member_count,
+            e.recorded_table,
+            e.tenant_id
+        ) AS c
+    )),
+    e.details
+FROM (
+    SELECT * FROM audit_entry
+    WHERE
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND (:entry_id::uuid IS NULL OR entry_id = :entry_id)
+        AND get_byte(uuid_send(entry_id), 15) % :part_count = :part
+) AS e
+FULL JOIN (
+    SELECT * FROM audit_seal
+    WHERE
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND (:entry_id::uuid IS NULL OR entry_id = :entry_id)
+        AND get_byte(uuid_send(entry_id), 15) % :part_count = :part
+) AS s ON s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id;
+
+-- name: decision
+SELECT
+    r.audit_entry_id, r.leaf_no, encode(r.salt, 'hex'),
+    e.recorded_table, e.member_count, encode(e.root, 'hex'), r.tenant_id,
+    row_to_json((
+        SELECT c FROM (SELECT
+            r.campaign_id,
+            (extract(EPOCH FROM r.cooldown) * 1000000)::bigint AS cooldown_us,
+            to_char(r.decided_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS decided_at,
+            r.decision_id,
+            to_char(r.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS expires_at,
+            to_char(r.not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS not_before,
+            r.ordinal,
+            r.outcome,
+            r.profile_id,
+            r.profile_version,
+            r.reason,
+            r.rule_id,
+            r.rule_set_version,
+            r.rule_version,
+            r.segment_id,
+            r.segment_version,
+            r.tenant_id,
+            r.trigger_id,
+            r.trigger_kind
+        ) AS c
+    )),
+    r.choices,
+    r.inputs
+FROM decision AS r
+LEFT JOIN audit_entry AS e ON e.tenant_id = r.tenant_id AND e.entry_id = r.audit_entry_id
+WHERE
+    (:tenant_id::uuid IS NULL OR r.tenant_id = :tenant_id)
+    AND (:entry_id::uuid IS NULL OR r.audit_entry_id = :entry_id)
+    AND get_byte(uuid_send(r.audit_entry_id), 15) % :part_count = :part;
+
+-- name: delivery_attempt
+SELECT
+    r.audit_entry_id, r.leaf_no, encode(r.salt, 'hex'),
+    e.recorded_table, e.member_count, encode(e.root, 'hex'), r.tenant_id,
+    row_to_json((
+        SELECT c FROM (SELECT
+            r.attempt,
+            to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+            r.delivery_id,
+            r.epoch,
+            r.kind,
+            r.phase,
+            r.provider_class,
+            r.provider_code,
+            r.provider_message_id,
+            r.reason,
+            r.tenant_id
+        ) AS c
+    ))
+FROM delivery_attempt AS r
+LEFT JOIN audit_entry AS e ON e.tenant_id = r.tenant_id AND e.entry_id = r.audit_entry_id
+WHERE
+    r.audit_entry_id IS NOT NULL
+    AND (:tenant_id::uuid IS NULL OR r.tenant_id = :tenant_id)
+    AND (:entry_id::uuid IS NULL OR r.audit_entry_id = :entry_id)
+    AND get_byte(uuid_send(r.audit_entry_id), 15) % :part_count = :part;
+
+-- name: profile_consent_version
+SELECT
+    r.audit_entry_id, r.leaf_no, encode(r.salt, 'hex'),
+    e.recorded_table, e.member_count, encode(e.root, 'hex'), r.tenant_id,
+    row_to_json((
+        SELECT c FROM (SELECT
+            r.actor,
+            r.channel,
+            to_char(r.consented_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS consented_at,
+            to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS created_at,
+            r.evidence,
+            r.profile_id,
+            r.purpose,
+            r.state,
+            r.tenant_id,
+            r.version
+        ) AS c
+    ))
+FROM profile_consent_version AS r
+LEFT JOIN audit_entry AS e ON e.tenant_id = r.tenant_id AND e.entry_id = r.audit_entry_id
+WHERE
+    (:tenant_id::uuid IS NULL OR r.tenant_id = :tenant_id)
+    AND (:entry_id::uuid IS NULL OR r.audit_entry_id = :entry_id)
+    AND get_byte(uuid_send(r.audit_entry_id), 15) % :part_count = :part;
+
+-- name: without_rows
+-- Entries that record rows, and no row names them.
+SELECT e.tenant_id::text, e.entry_id::text, e.recorded_table, e.member_count, encode(e.root, 'hex')
+FROM audit_entry AS e
+WHERE
+    (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
+    AND e.recorded_table IS NOT NULL
+    AND e.member_count > 0
+    AND NOT EXISTS (
+        SELECT FROM decision AS r
+        WHERE
+            e.recorded_table = 'decision'
+            AND r.tenant_id = e.tenant_id AND r.audit_entry_id = e.entry_id
+    )
+    AND NOT EXISTS (
+        SELECT FROM delivery_attempt AS r
+        WHERE
+            e.recorded_table = 'delivery_attempt'
+            AND r.tenant_id = e.tenant_id AND r.audit_entry_id = e.entry_id
+    )
+    AND NOT EXISTS (
+        SELECT FROM profile_consent_version AS r
+        WHERE
+            e.recorded_table = 'profile_consent_version'
+            AND r.tenant_id = e.tenant_id AND r.audit_entry_id = e.entry_id
+    );
+
+-- name: erased
+-- The leaves that erasures kept. What is not sealed counts for nothing.
+SELECT row.value ->> 0 AS entry_id, row.value ->> 1 AS leaf_no, row.value ->> 2 AS leaf
+FROM audit_entry AS e
+JOIN audit_seal AS s ON s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+CROSS JOIN LATERAL jsonb_array_elements(
+    CASE jsonb_typeof(e.details -> 'rows') WHEN 'array' THEN e.details -> 'rows' ELSE '[]' END
+) AS row
+WHERE
+    (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
+    AND e.kind = 'rows_erased'
+    AND jsonb_typeof(row.value) = 'array';
+
+-- name: unrecorded_deliveries
+-- A delivery's row changes while it is on its way; where it came to rest must be what the audit
+-- recorded: an attempt's result, or an entry that names the delivery and its state.
+WITH named AS (
+    SELECT e.tenant_id, ended.value ->> 0 AS delivery_id, ended.value ->> 1 AS state
+    FROM audit_entry AS e
+    CROSS JOIN LATERAL jsonb_array_elements(
+        CASE jsonb_typeof(e.details -> 'deliveries')
+            WHEN 'array' THEN e.details -> 'deliveries'
+            ELSE '[]'
+        END
+    ) AS ended
+    WHERE
+        (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
+        AND e.kind = 'deliveries_ended'
+        AND jsonb_typeof(ended.value) = 'array'
+    UNION ALL
+    SELECT tenant_id, details ->> 'delivery_id', details ->> 'state'
+    FROM audit_entry
+    WHERE
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND kind = 'delivery_settled'
+), ends AS (
+    SELECT tenant_id, delivery_id, array_agg(DISTINCT state) AS states
+    FROM named
+    GROUP BY tenant_id, delivery_id
+), attempts AS (
+    SELECT
+        tenant_id,
+        delivery_id,
+        bool_or(kind = 'accepted') AS is_accepted,
+        bool_or(kind IN ('rejected', 'retry_at')) AS is_refused,
+        bool_or(kind = 'unknown') AS is_unanswered
+    FROM delivery_attempt
+    WHERE
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND audit_entry_id IS NOT NULL
+    GROUP BY tenant_id, delivery_id
+)
+SELECT
+    coalesce(l.tenant_id, a.tenant_id, n.tenant_id)::text AS tenant_id,
+    coalesce(l.delivery_id::text, a.delivery_id::text, n.delivery_id) AS delivery_id,
+    l.state
+FROM (
+    SELECT tenant_id, delivery_id, state FROM delivery_log
+    WHERE :tenant_id::uuid IS NULL OR tenant_id = :tenant_id
+) AS l
+FULL JOIN attempts AS a ON a.tenant_id = l.tenant_id AND a.delivery_id = l.delivery_id
+FULL JOIN ends AS n
+    ON n.tenant_id = coalesce(l.tenant_id, a.tenant_id)
+    AND n.delivery_id = coalesce(l.delivery_id, a.delivery_id)::text
+WHERE
+    l.delivery_id IS NULL
+    OR NOT coalesce(
+        l.state = ANY(n.states)
+        OR CASE l.state
+            WHEN 'accepted' THEN a.is_accepted
+            WHEN 'failed' THEN a.is_refused AND NOT a.is_accepted
+            WHEN 'expired' THEN a.is_refused AND NOT a.is_accepted
+            WHEN 'outcome_unknown' THEN a.is_unanswered AND NOT a.is_accepted
+            WHEN 'closed_unknown' THEN false
+            WHEN 'suppressed' THEN false
+            WHEN 'cancelled' THEN false
+            WHEN 'dead_letter' THEN false
+            ELSE true
+        END,
+        false
+    );
+
+-- name: select_seqs
+SELECT tenant_id::text, entry_id::text, seq
+FROM audit_seal
+WHERE entry_id = ANY(:entry_ids::uuid[]) AND tenant_id = ANY(:tenant_ids::uuid[]);
+
+-- name: export_snapshot$
+SELECT pg_export_snapshot();

@@ -1,0 +1,348 @@
+"""One verification: everything in one snapshot of the database, the heavy part on every core."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from libs.audit.checkpoint import Checkpoint, read_checkpoints
+from libs.audit.recorded import RECORDED
+from libs.audit.verify.findings import Finding, in_order
+from libs.audit.verify.rows import EntriesCheck, RowsCheck
+from libs.audit.verify.seals import ChainCheck
+from libs.postgres.queries import load_queries
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+    from uuid import UUID
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+_QUERIES = load_queries(__file__)
+
+# What is read as text is read in one form; and what is hashed in joins may take some memory.
+_SESSION: Final = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "bytea_output": "hex",
+    "work_mem": "64MB",
+    "application_name": "leo-audit-verify",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How much was verified.
+
+    Attributes:
+        rows: recorded rows, by table.
+        unsealed: entries that wait for their seal.
+        checkpoints: that were compared.
+        chain_seconds: for the seals; the rest is for entries and rows.
+    """
+
+    tenants: int
+    seals: int
+    entries: int
+    rows: dict[str, int]
+    unsealed: int
+    checkpoints: int
+    chain_seconds: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a verification came to.
+
+    Attributes:
+        findings: by tenant and place in the chain; empty if everything verifies.
+    """
+
+    checked: Checked
+    findings: list[Finding]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """What one process verifies: the entries whose id ends so, and their rows."""
+
+    dsn: str
+    tenant_id: UUID | None
+    snapshot: str | None
+    part: int
+    part_count: int
+
+
+@dataclass(slots=True)
+class _PartResult:
+    entry_count: int = 0
+    unsealed_count: int = 0
+    row_counts: dict[str, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+
+class Progress:
+    """Counts what was taken, for whoever watches; shared between processes where there are some."""
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self._count: Any = multiprocessing.get_context("spawn").Value("Q") if shared else None
+        self._own = 0
+
+    def add(self, count: int) -> None:
+        """So many more seals, entries or rows."""
+        if self._count is None:
+            self._own += count
+        else:
+            with self._count.get_lock():
+                self._count.value += count
+
+    @property
+    def count(self) -> int:
+        """How many seals, entries and rows were taken so far."""
+        return self._own if self._count is None else int(self._count.value)
+
+
+async def verify(
+    dsn: str,
+    *,
+    tenant_id: UUID | None = None,
+    checkpoint_files: Sequence[Path] = (),
+    key: Ed25519PublicKey | None = None,
+    process_count: int = 1,
+    progress: Progress | None = None,
+) -> Verification:
+    """Compute everything again, from the recorded rows to the checkpoints.
+
+    It sees the database as it is at one moment, which may go on working meanwhile.
+
+    Shapes: streams; holds the checkpoints, the leaves of entries of which some rows are still to
+    come, and what it finds.
+
+    Args:
+        dsn: of the auditor.
+        tenant_id: of this tenant alone.
+        checkpoint_files: compared with the chains.
+        key: whose signatures count; without one no checkpoint does.
+        process_count: for entries and rows; with one, all is done here.
+        progress: counts along; `shared` where there are more processes.
+
+    Raises:
+        OSError: a file cannot be read.
+        asyncpg.PostgresError: the database is away, or is none of ours.
+    """
+    progress = progress or Progress(shared=process_count > 1)
+    # Before the snapshot: whatever is in a file was committed by then.
+    checkpoints, findings = _read(checkpoint_files, tenant_id)
+    started = time.monotonic()
+    async with _snapshot(dsn) as connection:
+        snapshot = await _QUERIES.export_snapshot(connection)
+        chain = ChainCheck(checkpoints)
+
+        async def take(data: bytes) -> None:
+            before = chain.seal_count
+            chain.take(data)
+            progress.add(chain.seal_count - before)
+
+        await connection.copy_from_query(_text("seals"), tenant_id, output=take, format="binary")
+        chain.end(key)
+        chain_seconds = time.monotonic() - started
+        parts = [
+            _Part(
+                dsn=dsn, tenant_id=tenant_id, snapshot=snapshot, part=part, part_count=process_count
+            )
+            for part in range(process_count)
+        ]
+        if process_count == 1:
+            results = [await _verify_part(parts[0], progress)]
+        else:
+            results = await _in_processes(parts, progress)
+        findings += chain.findings
+        for result in results:
+            findings += result.findings
+        findings += await _unrecorded_deliveries(connection, tenant_id)
+        findings = await _with_seqs(connection, findings)
+    rows = {name: sum(result.row_counts[name] for result in results) for name in RECORDED}
+    checked = Checked(
+        tenants=chain.tenant_count,
+        seals=chain.seal_count,
+        entries=sum(result.entry_count for result in results),
+        rows=rows,
+        unsealed=sum(result.unsealed_count for result in results),
+        checkpoints=len(checkpoints),
+        chain_seconds=chain_seconds,
+        seconds=time.monotonic() - started,
+    )
+    return Verification(checked, in_order(findings))
+
+
+def _read(files: Sequence[Path], tenant_id: UUID | None) -> tuple[list[Checkpoint], list[Finding]]:
+    checkpoints, findings = [], []
+    for line in read_checkpoints(files):
+        if isinstance(line, str):
+            detail = "the line is no checkpoint"
+            findings.append(Finding(what="checkpoint_unreadable", subject=line, detail=detail))
+        elif tenant_id in (None, line.head.tenant_id):
+            checkpoints.append(line)
+    return checkpoints, findings
+
+
+@asynccontextmanager
+async def _snapshot(dsn: str, snapshot: str | None = None) -> AsyncIterator[Any]:
+    """A connection that sees the database as it is now, or as another one sees it."""
+    connection = await asyncpg.connect(dsn, server_settings=_SESSION)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            if snapshot is not None:
+                await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def _verify_part(part: _Part, progress: Progress) -> _PartResult:
+    result = _PartResult()
+    # Of every entry.
+    dealt = (part.tenant_id, None, part.part_count, part.part)
+    async with _snapshot(part.dsn, part.snapshot) as connection:
+        entries = EntriesCheck()
+        await _stream(connection, _text("entries"), dealt, entries.take, progress)
+        result.entry_count, result.unsealed_count = entries.entry_count, entries.unsealed_count
+        result.findings += entries.findings
+        erased = await _erased(connection, part.tenant_id)
+        checks = {table: RowsCheck(table, form, erased) for table, form in RECORDED.items()}
+        for table, check in checks.items():
+            await _stream(connection, _text(table), dealt, check.take, progress)
+        if part.part == 0:
+            async for row in _QUERIES.without_rows(connection, tenant_id=part.tenant_id):
+                tenant_id, entry_id, table, count, its_root = row.values()
+                if table in checks:
+                    checks[table].take_without_rows(tenant_id, entry_id, count, its_root)
+                else:
+                    result.findings.append(
+                        Finding(
+                            what="table_unknown",
+                            tenant_id=tenant_id,
+                            entry_id=entry_id,
+                            subject=table,
+                            detail="it records a table that this version cannot verify",
+                        )
+                    )
+        for table, check in checks.items():
+            check.end()
+            result.row_counts[table] = check.row_count
+            result.findings += check.findings
+    return result
+
+
+def _text(name: str) -> str:
+    """A statement of queries.sql as COPY takes one."""
+    text: str = getattr(_QUERIES, name).sql
+    return text.rstrip().removesuffix(";")
+
+
+async def _stream(
+    connection: Any,
+    statement: str,
+    arguments: Sequence[object],
+    take: Callable[[Sequence[str]], None],
+    progress: Progress,
+) -> None:
+    """Hand the lines of COPY's text on, as they come."""
+    rest = b""
+
+    async def output(data: bytes) -> None:
+        nonlocal rest
+        whole, _, tail = data.rpartition(b"\n")
+        if not whole:
+            rest += tail
+            return
+        lines = (rest + whole).decode().split("\n")
+        rest = tail
+        take(lines)
+        progress.add(len(lines))
+
+    await connection.copy_from_query(statement, *arguments, output=output)
+
+
+async def _erased(connection: Any, tenant_id: UUID | None) -> dict[str, dict[int, bytes]]:
+    erased: dict[str, dict[int, bytes]] = {}
+    async for row in _QUERIES.erased(connection, tenant_id=tenant_id):
+        try:
+            leaf = bytes.fromhex(row["leaf"])
+            erased.setdefault(row["entry_id"], {})[int(row["leaf_no"])] = leaf
+        except (TypeError, ValueError):
+            # It names no row: whatever was meant is not excused by it.
+            continue
+    return erased
+
+
+_in_process: Progress | None = None
+
+
+def _begin_process(progress: Progress) -> None:
+    global _in_process  # noqa: PLW0603 - what a process is given at its start
+    _in_process = progress
+
+
+def _run_part(part: _Part) -> _PartResult:
+    assert _in_process is not None
+    return asyncio.run(_verify_part(part, _in_process))
+
+
+async def _in_processes(parts: Sequence[_Part], progress: Progress) -> list[_PartResult]:
+    # Spawned: a copy of this process would share its connections.
+    with ProcessPoolExecutor(
+        len(parts),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin_process,
+        initargs=(progress,),
+    ) as pool:
+        loop = asyncio.get_running_loop()
+        work = [loop.run_in_executor(pool, _run_part, part) for part in parts]
+        return list(await asyncio.gather(*work))
+
+
+async def _unrecorded_deliveries(connection: Any, tenant_id: UUID | None) -> list[Finding]:
+    return [
+        Finding(
+            what="delivery_unrecorded",
+            tenant_id=row["tenant_id"],
+            subject=f"delivery_log {row['delivery_id']}",
+            detail=f"it is {row['state']}, which nothing recorded says"
+            if row["state"]
+            else "the audit records what became of it, and it is not there",
+        )
+        async for row in _QUERIES.unrecorded_deliveries(connection, tenant_id=tenant_id)
+    ]
+
+
+async def _with_seqs(connection: Any, findings: list[Finding]) -> list[Finding]:
+    """Give each finding about an entry its place in the chain."""
+    lacking = {
+        (found.tenant_id, found.entry_id)
+        for found in findings
+        if found.seq is None and found.entry_id
+    }
+    seqs = {
+        (row["tenant_id"], row["entry_id"]): row["seq"]
+        async for row in _QUERIES.select_seqs(
+            connection,
+            tenant_ids=list({tenant_id for tenant_id, _ in lacking}),
+            entry_ids=[entry_id for _, entry_id in lacking],
+        )
+    }
+    return [
+        replace(found, seq=seqs.get((found.tenant_id, found.entry_id)))
+        if found.seq is None
+        else found
+        for found in findings
+    ]
