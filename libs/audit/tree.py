@@ -21,7 +21,7 @@ SALT_BYTES: Final = 16
 ROOT_OF_NOTHING: Final = bytes(32)
 
 _INTEGER_MAX: Final = 2**53 - 1
-_LEAF = b"\x00"
+LEAF: Final = b"\x00"
 _NODE = b"\x01"
 
 
@@ -59,7 +59,7 @@ def exact(value: Any) -> Any:
 
 def leaf(salt: bytes, canonical: bytes) -> bytes:
     """The hash of one row: nothing of it can be guessed without its salt."""
-    return hashlib.sha256(_LEAF + salt + canonical).digest()
+    return hashlib.sha256(LEAF + salt + canonical).digest()
 
 
 def root(leaves: Sequence[bytes]) -> bytes:

@@ -164,6 +164,9 @@ def main() -> None:
     # Before gRPC is imported: the processes that we start are other programs at once and need
     # nothing of its care for forks, of which it would tell at each start.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    from libs.cli.audit import app as audit
+
+    app.add_typer(audit, name="audit")
     try:
         app()
     except CommandError as error:

@@ -52,7 +52,7 @@ async def _fetch(token_url: str, tenant: str, scope: str) -> str:
         DEVELOPER,
         load_credentials(data_folder())[DEVELOPER],
         scope=scope,
-        tenant_id=str(await _tenant_id(tenant)) if tenant else None,
+        tenant_id=str(await tenant_id_of(tenant)) if tenant else None,
     )
     async with tokens:
         try:
@@ -61,7 +61,8 @@ async def _fetch(token_url: str, tenant: str, scope: str) -> str:
             raise CommandError(str(error)) from error
 
 
-async def _tenant_id(tenant: str) -> UUID:
+async def tenant_id_of(tenant: str) -> UUID:
+    """The id of a tenant of the running stack, by its name or id. Raises CommandError."""
     with suppress(ValueError):
         return UUID(tenant)
     async with connected(roles.AUDITOR) as connection:

@@ -35,6 +35,7 @@ from libs.postgres.migrations import bootstrap, migrate_up
 from libs.rpc.address import split_address
 from libs.rpc.errors import StartError
 from libs.supervisor import table
+from libs.supervisor.audit import checkpoint_file, checkpoint_key_file
 from libs.supervisor.service import ServiceProcess
 from libs.supervisor.state import DATABASE, simulator_accounts_file, witness_file
 
@@ -122,6 +123,8 @@ class Stack:
             "unsubscribe_keys": unsubscribe_keys_file(self._folder),
             "simulator_accounts": simulator_accounts_file(self._folder),
             "witness": witness_file(self._folder),
+            "checkpoints": checkpoint_file(self._folder),
+            "checkpoint_key": checkpoint_key_file(self._folder),
             **self._addresses,
         }
         environment = {name: value.format_map(values) for name, value in row.settings}

@@ -64,6 +64,10 @@ _GRPC: Final = (
 )
 _TO_DECISION: Final = (("LEO_INGEST_DECISION_ADDRESS", "{decision}"),)
 _TO_DISPATCH: Final = (("LEO_DECISION_DISPATCH_ADDRESS", "{dispatch}"),)
+_SEALING: Final = (
+    ("LEO_AUDIT_CHECKPOINT_FILE", "{checkpoints}"),
+    ("LEO_AUDIT_CHECKPOINT_KEY_FILE", "{checkpoint_key}"),
+)
 _SENDING: Final = (
     ("LEO_REDIS_URL", "{redis}"),
     ("LEO_DISPATCH_CREDENTIAL_KEYS_FILE", "{credential_keys}"),
@@ -147,7 +151,7 @@ SERVICES: Final = (
         "decision-work",
         "services.decision",
         "work",
-        settings=_TO_DISPATCH,
+        settings=_TO_DISPATCH + _SEALING,
         role=roles.DECISION,
         finder=True,
         client=DECISION_CLIENT,

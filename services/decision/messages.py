@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
 from libs.rpc.paging import PageSizeError, PageTokenError, page_of, token_of
 from libs.rpc.status import status_of
+from services.decision.domain.audit_entry import AuditFilter
 from services.decision.domain.campaign import NewCampaign, check_campaign
 from services.decision.domain.rule import (
     PRIORITY_MAX,
@@ -32,10 +34,11 @@ from services.decision.usecases import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from libs.rpc.errors import LeoError
     from libs.rpc.paging import Page
+    from services.decision.domain.audit_entry import AuditEntry
     from services.decision.domain.campaign import Campaign, State
     from services.decision.domain.record import JourneyStep, StoredDecision
     from services.decision.domain.rule import Rule
@@ -256,6 +259,66 @@ def journey_step_message(step: JourneyStep) -> pb.JourneyStep:
         channel=step.channel,
         details=details,
     )
+
+
+def audit_filter_of(request: pb.ListAuditEntriesRequest) -> AuditFilter:
+    """Which entries a request wants. Raises FieldInvalidError."""
+    found = Fields()
+    wanted = AuditFilter(
+        kind=request.kind,
+        actor=request.actor,
+        created_from=_time(found, request, "from_time"),
+        created_until=_time(found, request, "until_time"),
+    )
+    for field in ("kind", "actor"):
+        if problem := unstorable(getattr(wanted, field)):
+            found.refuse(field, problem)
+    found.raise_as(FieldInvalidError)
+    return wanted
+
+
+def audit_page_of(
+    request: pb.ListAuditEntriesRequest,
+) -> tuple[Page, tuple[datetime, UUID] | None]:
+    """The page that a request asks for, and the keys behind which it begins."""
+    try:
+        page = page_of(request.page_size, request.page_token, key_count=2)
+        if not page.after:
+            return page, None
+        created_at, entry_id = page.after
+        before = datetime.fromisoformat(created_at)
+        if before.tzinfo is None:
+            raise PageTokenError
+        return page, (before, UUID(entry_id))
+    except PageSizeError as error:
+        raise FieldInvalidError.of("page_size", "must not be negative") from error
+    except ValueError as error:
+        raise FieldInvalidError.of(
+            "page_token", "must be the next_page_token of the page before"
+        ) from error
+
+
+def next_audit_page_token(entries: Sequence[AuditEntry]) -> str:
+    """The token of the page behind these entries."""
+    return token_of(entries[-1].created_at.isoformat(), str(entries[-1].entry_id))
+
+
+def audit_entry_message(entry: AuditEntry) -> pb.AuditEntry:
+    """An audit entry as stored."""
+    message = pb.AuditEntry(
+        entry_id=str(entry.entry_id),
+        kind=entry.kind,
+        actor=entry.actor,
+        call_id=entry.call_id,
+        recorded_table=entry.recorded_table or "",
+        member_count=entry.member_count,
+        root=entry.root,
+        create_time=timestamp_of(entry.created_at),
+        seq=entry.seq or 0,
+        seal_hash=entry.seal_hash or b"",
+    )
+    message.details.update(entry.details)
+    return message
 
 
 def _duration_of(span: timedelta) -> Duration:

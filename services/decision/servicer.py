@@ -125,3 +125,16 @@ class DecisionServicer(DecisionServiceServicer):
             self._store, current_tenant(), messages.id_of("event_id", request.event_id)
         )
         return pb.GetJourneyResponse(steps=map(messages.journey_step_message, steps))
+
+    async def ListAuditEntries(
+        self, request: pb.ListAuditEntriesRequest, context: Context
+    ) -> pb.ListAuditEntriesResponse:
+        wanted = messages.audit_filter_of(request)
+        page, before = messages.audit_page_of(request)
+        entries, more = await usecases.list_audit_entries(
+            self._store, current_tenant(), wanted, page, before
+        )
+        return pb.ListAuditEntriesResponse(
+            entries=map(messages.audit_entry_message, entries),
+            next_page_token=messages.next_audit_page_token(entries) if more else "",
+        )

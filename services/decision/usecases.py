@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from libs.rpc.paging import Page
     from libs.rpc.requests import Origin
+    from services.decision.domain.audit_entry import AuditEntry, AuditFilter
     from services.decision.domain.campaign import Campaign, NewCampaign, State
     from services.decision.domain.deciding import Event, Person
     from services.decision.domain.record import JourneyStep, StoredDecision
@@ -106,6 +107,20 @@ async def list_rules(
 async def get_journey(store: DecisionStore, tenant_id: UUID, event_id: UUID) -> list[JourneyStep]:
     """Everything that happened on the way of an event. Raises EventMissingError."""
     return await store.get_journey(tenant_id, event_id)
+
+
+async def list_audit_entries(
+    store: DecisionStore,
+    tenant_id: UUID,
+    wanted: AuditFilter,
+    page: Page,
+    before: tuple[datetime, UUID] | None,
+) -> tuple[list[AuditEntry], bool]:
+    """One page of audit entries, and whether there are more."""
+    entries = await store.list_audit_entries(
+        tenant_id, wanted, before=before, count_max=page.size + 1
+    )
+    return entries[: page.size], len(entries) > page.size
 
 
 class Activator:

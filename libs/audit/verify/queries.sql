@@ -246,3 +246,51 @@ WHERE entry_id = ANY(:entry_ids::uuid[]) AND tenant_id = ANY(:tenant_ids::uuid[]
 
 -- name: export_snapshot$
 SELECT pg_export_snapshot();
+
+-- name: select_delivery^
+-- Through tenant, for the key's sake.
+SELECT l.tenant_id, l.decision_id
+FROM tenant AS t
+JOIN delivery_log AS l ON l.tenant_id = t.tenant_id AND l.delivery_id = :delivery_id;
+
+-- name: recorded_of_delivery
+-- What the audit recorded on the way of a delivery: its decision, the ends of its attempts, and the
+-- entries that name it because it ended without one; leaf_no is null where the entry says it all.
+SELECT d.decided_at AS at, 'decision' AS what, d.audit_entry_id AS entry_id, d.leaf_no
+FROM decision AS d
+WHERE d.tenant_id = :tenant_id AND d.decision_id = :decision_id
+UNION ALL
+SELECT
+    a.created_at, format('attempt %s, %s', a.attempt, a.phase), a.audit_entry_id, a.leaf_no
+FROM delivery_attempt AS a
+WHERE a.tenant_id = :tenant_id AND a.delivery_id = :delivery_id AND a.audit_entry_id IS NOT NULL
+UNION ALL
+SELECT e.created_at, e.kind, e.entry_id, NULL
+FROM audit_entry AS e
+WHERE
+    e.tenant_id = :tenant_id
+    AND e.created_at >= (
+        SELECT l.created_at FROM delivery_log AS l
+        WHERE l.tenant_id = :tenant_id AND l.delivery_id = :delivery_id
+    )
+    AND (
+        e.kind = 'deliveries_ended'
+        AND e.details @> jsonb_build_object(
+            'deliveries', jsonb_build_array(jsonb_build_array(:delivery_id::uuid))
+        )
+        OR e.kind = 'delivery_settled'
+        AND e.details @> jsonb_build_object('delivery_id', :delivery_id::uuid)
+    )
+ORDER BY 1;
+
+-- name: select_entry^
+SELECT e.recorded_table, e.root, s.seq, s.prev
+FROM audit_entry AS e
+LEFT JOIN audit_seal AS s ON s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+WHERE e.tenant_id = :tenant_id AND e.entry_id = :entry_id;
+
+-- name: select_digests
+SELECT entry_digest
+FROM audit_seal
+WHERE tenant_id = :tenant_id AND seq > :after_seq AND seq <= :last_seq
+ORDER BY seq;

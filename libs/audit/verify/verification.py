@@ -6,36 +6,29 @@ import asyncio
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
-
-import asyncpg
+from typing import TYPE_CHECKING, Any
 
 from libs.audit.checkpoint import Checkpoint, read_checkpoints
 from libs.audit.recorded import RECORDED
 from libs.audit.verify.findings import Finding, in_order
+from libs.audit.verify.reading import (
+    QUERIES,
+    Progress,
+    copied,
+    erased_leaves,
+    snapshot_of,
+    stream,
+)
 from libs.audit.verify.rows import EntriesCheck, RowsCheck
 from libs.audit.verify.seals import ChainCheck
-from libs.postgres.queries import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
     from uuid import UUID
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-_QUERIES = load_queries(__file__)
-
-# What is read as text is read in one form; and what is hashed in joins may take some memory.
-_SESSION: Final = {
-    "TimeZone": "UTC",
-    "DateStyle": "ISO",
-    "bytea_output": "hex",
-    "work_mem": "64MB",
-    "application_name": "leo-audit-verify",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +83,6 @@ class _PartResult:
     findings: list[Finding] = field(default_factory=list)
 
 
-class Progress:
-    """Counts what was taken, for whoever watches; shared between processes where there are some."""
-
-    def __init__(self, *, shared: bool = False) -> None:
-        self._count: Any = multiprocessing.get_context("spawn").Value("Q") if shared else None
-        self._own = 0
-
-    def add(self, count: int) -> None:
-        """So many more seals, entries or rows."""
-        if self._count is None:
-            self._own += count
-        else:
-            with self._count.get_lock():
-                self._count.value += count
-
-    @property
-    def count(self) -> int:
-        """How many seals, entries and rows were taken so far."""
-        return self._own if self._count is None else int(self._count.value)
-
-
 async def verify(
     dsn: str,
     *,
@@ -143,8 +115,8 @@ async def verify(
     # Before the snapshot: whatever is in a file was committed by then.
     checkpoints, findings = _read(checkpoint_files, tenant_id)
     started = time.monotonic()
-    async with _snapshot(dsn) as connection:
-        snapshot = await _QUERIES.export_snapshot(connection)
+    async with snapshot_of(dsn) as connection:
+        snapshot = await QUERIES.export_snapshot(connection)
         chain = ChainCheck(checkpoints)
 
         async def take(data: bytes) -> None:
@@ -152,7 +124,7 @@ async def verify(
             chain.take(data)
             progress.add(chain.seal_count - before)
 
-        await connection.copy_from_query(_text("seals"), tenant_id, output=take, format="binary")
+        await connection.copy_from_query(copied("seals"), tenant_id, output=take, format="binary")
         chain.end(key)
         chain_seconds = time.monotonic() - started
         parts = [
@@ -195,34 +167,21 @@ def _read(files: Sequence[Path], tenant_id: UUID | None) -> tuple[list[Checkpoin
     return checkpoints, findings
 
 
-@asynccontextmanager
-async def _snapshot(dsn: str, snapshot: str | None = None) -> AsyncIterator[Any]:
-    """A connection that sees the database as it is now, or as another one sees it."""
-    connection = await asyncpg.connect(dsn, server_settings=_SESSION)
-    try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            if snapshot is not None:
-                await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-            yield connection
-    finally:
-        await connection.close()
-
-
 async def _verify_part(part: _Part, progress: Progress) -> _PartResult:
     result = _PartResult()
     # Of every entry.
     dealt = (part.tenant_id, None, part.part_count, part.part)
-    async with _snapshot(part.dsn, part.snapshot) as connection:
+    async with snapshot_of(part.dsn, part.snapshot) as connection:
         entries = EntriesCheck()
-        await _stream(connection, _text("entries"), dealt, entries.take, progress)
+        await stream(connection, copied("entries"), dealt, entries.take, progress)
         result.entry_count, result.unsealed_count = entries.entry_count, entries.unsealed_count
         result.findings += entries.findings
-        erased = await _erased(connection, part.tenant_id)
+        erased = await erased_leaves(connection, part.tenant_id)
         checks = {table: RowsCheck(table, form, erased) for table, form in RECORDED.items()}
         for table, check in checks.items():
-            await _stream(connection, _text(table), dealt, check.take, progress)
+            await stream(connection, copied(table), dealt, check.take, progress)
         if part.part == 0:
-            async for row in _QUERIES.without_rows(connection, tenant_id=part.tenant_id):
+            async for row in QUERIES.without_rows(connection, tenant_id=part.tenant_id):
                 tenant_id, entry_id, table, count, its_root = row.values()
                 if table in checks:
                     checks[table].take_without_rows(tenant_id, entry_id, count, its_root)
@@ -241,48 +200,6 @@ async def _verify_part(part: _Part, progress: Progress) -> _PartResult:
             result.row_counts[table] = check.row_count
             result.findings += check.findings
     return result
-
-
-def _text(name: str) -> str:
-    """A statement of queries.sql as COPY takes one."""
-    text: str = getattr(_QUERIES, name).sql
-    return text.rstrip().removesuffix(";")
-
-
-async def _stream(
-    connection: Any,
-    statement: str,
-    arguments: Sequence[object],
-    take: Callable[[Sequence[str]], None],
-    progress: Progress,
-) -> None:
-    """Hand the lines of COPY's text on, as they come."""
-    rest = b""
-
-    async def output(data: bytes) -> None:
-        nonlocal rest
-        whole, _, tail = data.rpartition(b"\n")
-        if not whole:
-            rest += tail
-            return
-        lines = (rest + whole).decode().split("\n")
-        rest = tail
-        take(lines)
-        progress.add(len(lines))
-
-    await connection.copy_from_query(statement, *arguments, output=output)
-
-
-async def _erased(connection: Any, tenant_id: UUID | None) -> dict[str, dict[int, bytes]]:
-    erased: dict[str, dict[int, bytes]] = {}
-    async for row in _QUERIES.erased(connection, tenant_id=tenant_id):
-        try:
-            leaf = bytes.fromhex(row["leaf"])
-            erased.setdefault(row["entry_id"], {})[int(row["leaf_no"])] = leaf
-        except (TypeError, ValueError):
-            # It names no row: whatever was meant is not excused by it.
-            continue
-    return erased
 
 
 _in_process: Progress | None = None
@@ -321,7 +238,7 @@ async def _unrecorded_deliveries(connection: Any, tenant_id: UUID | None) -> lis
             if row["state"]
             else "the audit records what became of it, and it is not there",
         )
-        async for row in _QUERIES.unrecorded_deliveries(connection, tenant_id=tenant_id)
+        async for row in QUERIES.unrecorded_deliveries(connection, tenant_id=tenant_id)
     ]
 
 
@@ -334,7 +251,7 @@ async def _with_seqs(connection: Any, findings: list[Finding]) -> list[Finding]:
     }
     seqs = {
         (row["tenant_id"], row["entry_id"]): row["seq"]
-        async for row in _QUERIES.select_seqs(
+        async for row in QUERIES.select_seqs(
             connection,
             tenant_ids=list({tenant_id for tenant_id, _ in lacking}),
             entry_ids=[entry_id for _, entry_id in lacking],

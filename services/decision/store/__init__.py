@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from services.decision.store.audit_entries import AuditEntries
 from services.decision.store.campaigns import Campaigns
 from services.decision.store.events import DecidedElsewhereError, Events
 from services.decision.store.journeys import Journeys
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["DecidedElsewhereError", "DecisionStore"]
 
 
-class DecisionStore(Campaigns, Events, Journeys):
+class DecisionStore(AuditEntries, Campaigns, Events, Journeys):
     """The tables of decision: campaign, activation_rule and its versions, rule_set, decision."""
 
     def __init__(self, database: Database) -> None:

@@ -216,3 +216,23 @@ SELECT at, step, outcome, reason, id, parent_id, channel, details
 FROM v_journey
 WHERE tenant_id = :tenant_id AND event_id = :event_id
 ORDER BY at, rank, (details ->> 'ordinal')::int, id;
+
+-- name: list_audit_entries
+-- Entries of every service. The row comparison lets a page begin where the one before ended.
+SELECT
+    e.entry_id, e.kind, e.actor, e.call_id, e.recorded_table, e.member_count, e.root, e.details,
+    e.created_at, s.seq, s.hash AS seal_hash
+FROM audit_entry AS e
+LEFT JOIN audit_seal AS s ON s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+WHERE
+    e.tenant_id = :tenant_id
+    AND (:kind = '' OR e.kind = :kind)
+    AND (:actor = '' OR e.actor = :actor)
+    AND (:created_from::timestamptz IS NULL OR e.created_at >= :created_from)
+    AND (:created_until::timestamptz IS NULL OR e.created_at < :created_until)
+    AND (
+        :before_created_at::timestamptz IS NULL
+        OR (e.created_at, e.entry_id) < (:before_created_at, :before_entry_id::uuid)
+    )
+ORDER BY e.created_at DESC, e.entry_id DESC
+LIMIT :count_max;

@@ -16,6 +16,8 @@ from leo.decision.v1.decision_service_pb2 import (
     CreateRuleRequest,
     GetJourneyRequest,
     JourneyStep,
+    ListAuditEntriesRequest,
+    ListAuditEntriesResponse,
     ListRulesRequest,
     ListRulesResponse,
     Rule,
@@ -23,10 +25,11 @@ from leo.decision.v1.decision_service_pb2 import (
     UpdateRuleRequest,
 )
 from leo.decision.v1.decision_service_pb2_grpc import DecisionServiceStub
+from leo_sdk.messages import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     import grpc
 
@@ -170,3 +173,32 @@ class DecisionClient:
         request = GetJourneyRequest(event_id=event_id)
         response = await self._calls.unary(self._stub.GetJourney, request, timeout)
         return list(response.steps)
+
+    async def list_audit_entries(
+        self,
+        *,
+        kind: str = "",
+        actor: str = "",
+        from_time: datetime | None = None,
+        until_time: datetime | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: timedelta | None = None,
+    ) -> ListAuditEntriesResponse:
+        """A page of what the audit recorded of the tenant, the newest first.
+
+        Args:
+            kind: of this kind only, such as "consent_changed".
+            actor: by this actor only.
+            from_time, until_time: written at or after the one and before the other.
+            page_size: at most so many; 50 if 0.
+            page_token: `next_page_token` of the page before.
+        """
+        request = ListAuditEntriesRequest(
+            kind=kind, actor=actor, page_size=page_size, page_token=page_token
+        )
+        if from_time is not None:
+            request.from_time.CopyFrom(timestamp(from_time))
+        if until_time is not None:
+            request.until_time.CopyFrom(timestamp(until_time))
+        return await self._calls.unary(self._stub.ListAuditEntries, request, timeout)

@@ -79,6 +79,11 @@ class DecisionServiceStub:
                 request_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetJourneyRequest.SerializeToString,
                 response_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetJourneyResponse.FromString,
                 _registered_method=True)
+        self.ListAuditEntries = channel.unary_unary(
+                '/leo.decision.v1.DecisionService/ListAuditEntries',
+                request_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.ListAuditEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class DecisionServiceServicer:
@@ -187,6 +192,17 @@ class DecisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditEntries(self, request, context):
+        """ListAuditEntries reads what the audit recorded of the tenant, by any service, the newest first.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID: page_size is negative, page_token is not one of ours, or a
+        time is out of range
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DecisionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -229,6 +245,11 @@ def add_DecisionServiceServicer_to_server(servicer, server):
                     servicer.GetJourney,
                     request_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetJourneyRequest.FromString,
                     response_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetJourneyResponse.SerializeToString,
+            ),
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.ListAuditEntriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -452,6 +473,33 @@ class DecisionService:
             '/leo.decision.v1.DecisionService/GetJourney',
             leo_dot_decision_dot_v1_dot_decision__service__pb2.GetJourneyRequest.SerializeToString,
             leo_dot_decision_dot_v1_dot_decision__service__pb2.GetJourneyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.decision.v1.DecisionService/ListAuditEntries',
+            leo_dot_decision_dot_v1_dot_decision__service__pb2.ListAuditEntriesRequest.SerializeToString,
+            leo_dot_decision_dot_v1_dot_decision__service__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

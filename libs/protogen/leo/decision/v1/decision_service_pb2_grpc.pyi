@@ -104,6 +104,13 @@ class DecisionServiceStub:
     - INVALID_ARGUMENT, FIELD_INVALID
     - NOT_FOUND, EVENT_MISSING
     """
+    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ListAuditEntriesRequest, _decision_service_pb2.ListAuditEntriesResponse]
+    """ListAuditEntries reads what the audit recorded of the tenant, by any service, the newest first.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID: page_size is negative, page_token is not one of ours, or a
+      time is out of range
+    """
 
 @_typing.type_check_only
 class DecisionServiceAsyncStub(DecisionServiceStub):
@@ -180,6 +187,13 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     Errors:
     - INVALID_ARGUMENT, FIELD_INVALID
     - NOT_FOUND, EVENT_MISSING
+    """
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ListAuditEntriesRequest, _decision_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
+    """ListAuditEntries reads what the audit recorded of the tenant, by any service, the newest first.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID: page_size is negative, page_token is not one of ours, or a
+      time is out of range
     """
 
 class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -302,6 +316,19 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
         - INVALID_ARGUMENT, FIELD_INVALID
         - NOT_FOUND, EVENT_MISSING
+        """
+
+    @_abc_1.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: _decision_service_pb2.ListAuditEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decision_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_decision_service_pb2.ListAuditEntriesResponse]]:
+        """ListAuditEntries reads what the audit recorded of the tenant, by any service, the newest first.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID: page_size is negative, page_token is not one of ours, or a
+          time is out of range
         """
 
 def add_DecisionServiceServicer_to_server(servicer: DecisionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,104 @@
+"""Reading the audit as the auditor: one snapshot, and COPY's text line by line."""
+
+from __future__ import annotations
+
+import multiprocessing
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from libs.postgres.queries import load_queries
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from uuid import UUID
+
+QUERIES = load_queries(__file__)
+
+# What is read as text is read in one form; and what is hashed in joins may take some memory.
+_SESSION: Final = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "bytea_output": "hex",
+    "work_mem": "64MB",
+    "application_name": "leo-audit-verify",
+}
+
+
+class Progress:
+    """Counts what was taken, for whoever watches; shared between processes where there are some."""
+
+    def __init__(self, *, shared: bool = False) -> None:
+        self._count: Any = multiprocessing.get_context("spawn").Value("Q") if shared else None
+        self._own = 0
+
+    def add(self, count: int) -> None:
+        """So many more seals, entries or rows."""
+        if self._count is None:
+            self._own += count
+        else:
+            with self._count.get_lock():
+                self._count.value += count
+
+    @property
+    def count(self) -> int:
+        """How many seals, entries and rows were taken so far."""
+        return self._own if self._count is None else int(self._count.value)
+
+
+@asynccontextmanager
+async def snapshot_of(dsn: str, snapshot: str | None = None) -> AsyncIterator[Any]:
+    """A connection that sees the database as it is now, or as another one sees it."""
+    connection = await asyncpg.connect(dsn, server_settings=_SESSION)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            if snapshot is not None:
+                await connection.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            yield connection
+    finally:
+        await connection.close()
+
+
+def copied(name: str) -> str:
+    """A statement of queries.sql as COPY takes one."""
+    text: str = getattr(QUERIES, name).sql
+    return text.rstrip().removesuffix(";")
+
+
+async def stream(
+    connection: Any,
+    statement: str,
+    arguments: Sequence[object],
+    take: Callable[[Sequence[str]], None],
+    progress: Progress | None = None,
+) -> None:
+    """Hand the lines of COPY's text on, as they come."""
+    rest = b""
+
+    async def output(data: bytes) -> None:
+        nonlocal rest
+        whole, found, tail = data.rpartition(b"\n")
+        if not found:
+            rest += tail
+            return
+        lines = (rest + whole).decode().split("\n")
+        rest = tail
+        take(lines)
+        if progress is not None:
+            progress.add(len(lines))
+
+    await connection.copy_from_query(statement, *arguments, output=output)
+
+
+async def erased_leaves(connection: Any, tenant_id: UUID | None) -> dict[str, dict[int, bytes]]:
+    """The leaves that sealed erasures kept of the rows that they emptied, by entry and leaf_no."""
+    erased: dict[str, dict[int, bytes]] = {}
+    async for row in QUERIES.erased(connection, tenant_id=tenant_id):
+        try:
+            leaf = bytes.fromhex(row["leaf"])
+            erased.setdefault(row["entry_id"], {})[int(row["leaf_no"])] = leaf
+        except (TypeError, ValueError):
+            # It names no row: whatever was meant is not excused by it.
+            continue
+    return erased
