@@ -12,7 +12,7 @@ out, so that rows from before verify.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -24,15 +24,16 @@ from libs.audit.tree import exact
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-NULL: Final = "\\N"
+NULL: Final = b"\\N"
 
 _COMMON_LENGTH: Final = 300
-_ESCAPE: Final = re.compile(r"\\([^N])", re.DOTALL)
-_LETTERS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_ESCAPE: Final = re.compile(rb"\\([^N])", re.DOTALL)
+_LETTERS: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 # Two, because a search for one leading character is the fast kind.
-_NUMBER: Final = re.compile(r" -?\d+(?:\.|\d{15})", re.ASCII)
-_FIRST_NUMBER: Final = re.compile(r"\[-?\d+(?:\.|\d{15})", re.ASCII)
-_BEYOND: Final = re.compile("[\U00010000-\U0010ffff]")
+_NUMBER: Final = re.compile(rb" -?\d+(?:\.|\d{15})")
+_FIRST_NUMBER: Final = re.compile(rb"\[-?\d+(?:\.|\d{15})")
+# All bytes but those that begin a character beyond the basic plane.
+_BASIC_PLANE: Final = bytes(range(0xF0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,17 @@ class Form:
     documents: Mapping[str, str]
     erasable: Sequence[str] = ()
     later: Sequence[str] = ()
+    # What stands before each document and behind it.
+    _marks: Sequence[tuple[bytes, bytes]] = field(init=False)
 
-    def canonical(self, columns: str, documents: Sequence[str]) -> bytes:
+    def __post_init__(self) -> None:
+        marks = [
+            (f',"{name}":'.encode(), f',"{follower}":'.encode())
+            for name, follower in self.documents.items()
+        ]
+        object.__setattr__(self, "_marks", marks)
+
+    def canonical(self, columns: bytes, documents: Sequence[bytes]) -> bytes:
         """The canonical form of one row.
 
         Args:
@@ -60,42 +70,43 @@ class Form:
             ValueError: a document has no canonical form, which no service would have stored.
         """
         for name in self.later:
-            columns = columns.replace(f',"{name}":null', "")
-        for (name, follower), document in zip(self.documents.items(), documents, strict=True):
+            columns = columns.replace(b',"%b":null' % name.encode(), b"")
+        pieces: list[bytes] = []
+        for mark, document in zip(self._marks, documents, strict=True):
             # A quote within a text is escaped, so this stands where the column is, and only there.
-            before, mark, behind = columns.partition(f',"{follower}":')
-            columns = f'{before},"{name}":{_canonical_document(document)}{mark}{behind}'
-        return columns.encode()
+            before, _, columns = columns.partition(mark[1])
+            pieces += (before, mark[0], _canonical_document(document), mark[1])
+        return b"".join((*pieces, columns))
 
-    def holds_erasable(self, columns: str, documents: Sequence[str]) -> bool:
+    def holds_erasable(self, columns: bytes, documents: Sequence[bytes]) -> bool:
         """Whether a column that an erasure nulls is not null."""
         held = dict(zip(self.documents, documents, strict=True))
         return any(
-            held[name] != NULL if name in held else f'"{name}":null' not in columns
+            held[name] != NULL if name in held else b'"%b":null' % name.encode() not in columns
             for name in self.erasable
         )
 
 
-def fields_of(line: str) -> list[str]:
+def fields_of(line: bytes) -> list[bytes]:
     """The columns of a line of COPY's text; NULL stays as it is written."""
-    fields = line.split("\t")
-    if "\\" in line:
+    fields = line.split(b"\t")
+    if b"\\" in line:
         return [field if field == NULL else _ESCAPE.sub(_unescaped, field) for field in fields]
     return fields
 
 
-def _unescaped(escape: re.Match[str]) -> str:
+def _unescaped(escape: re.Match[bytes]) -> bytes:
     letter = escape.group(1)
     return _LETTERS.get(letter, letter)
 
 
-def _canonical_document(text: str) -> str:
+def _canonical_document(text: bytes) -> bytes:
     if text == NULL:
-        return "null"
+        return b"null"
     return _common_document(text) if len(text) < _COMMON_LENGTH else _canonical(text)
 
 
-def _canonical(text: str) -> str:
+def _canonical(text: bytes) -> bytes:
     document = orjson.loads(text)
     # orjson, told to sort keys, writes the canonical bytes, unless there are numbers with a
     # fraction or of sixteen digits, or characters beyond the basic plane, which UTF-8 and UTF-16
@@ -104,10 +115,10 @@ def _canonical(text: str) -> str:
     if (
         _NUMBER.search(text)
         or _FIRST_NUMBER.search(text)
-        or not (text.isascii() or not _BEYOND.search(text))
+        or not (text.isascii() or not text.translate(None, _BASIC_PLANE))
     ):
-        return canonical.dumps(exact(document)).decode()
-    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS).decode()
+        return canonical.dumps(exact(document))
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 
 # Short documents, such as the choices of a rule, are the same for many rows.

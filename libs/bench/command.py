@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import leo_sdk
+from libs.bench.audit import measure_audit
 from libs.bench.errors import BenchError
 from libs.bench.ingest import measure_ingest
 from libs.bench.main_job import measure_main_job
@@ -92,6 +93,28 @@ def main_job(
             say=say,
         ),
         here=here,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def audit(
+    *,
+    seals: int = typer.Option(1_000_000, min=1, help="The chain has so many seals;"),
+    rows: int = typer.Option(200_000, min=1, help="another tenant so many recorded rows."),
+    repeats: int = typer.Option(3, min=1, help="How often each is verified."),
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """Seconds to verify a long chain, and recorded rows a second.
+
+    Both tenants are written past the services, into a stack of the bench's own: entries and seals
+    by COPY, decisions in batches. What is measured is what `leo audit verify` does.
+    """
+    _report(
+        lambda stack, say: measure_audit(
+            stack, seal_count=seals, row_count=rows, repeat_count=repeats, say=say
+        ),
+        here=False,
         as_json=as_json,
     )
 

@@ -42,3 +42,37 @@ JOIN decision AS d
     ON d.tenant_id = e.tenant_id AND d.trigger_kind = 'event' AND d.trigger_id = e.event_id
 JOIN delivery_log AS l ON l.tenant_id = d.tenant_id AND l.decision_id = d.decision_id
 WHERE e.tenant_id = ANY(:tenant_ids) AND e.source = :source;
+
+-- name: become_migrate#
+-- Whom no policy holds.
+SET ROLE leo_migrate;
+
+-- name: insert_tenant!
+INSERT INTO tenant (tenant_id, name, time_zone, state)
+VALUES (:tenant_id, :name, 'Asia/Ho_Chi_Minh', 'active');
+
+-- name: insert_decisions!
+-- As decision inserts them.
+INSERT INTO decision (
+    tenant_id, decision_id, trigger_kind, trigger_id, profile_id, profile_version, ordinal,
+    rule_set_version, campaign_id, rule_id, rule_version, segment_id, segment_version, outcome,
+    reason, not_before, expires_at, cooldown, choices, inputs, decided_at, audit_entry_id, leaf_no,
+    salt
+)
+SELECT
+    :tenant_id, d.decision_id, d.trigger_kind, d.trigger_id, d.profile_id, d.profile_version,
+    d.ordinal, d.rule_set_version, d.campaign_id, d.rule_id, d.rule_version, d.segment_id,
+    d.segment_version, d.outcome, d.reason, d.not_before, d.expires_at,
+    d.cooldown_us * interval '1 microsecond', d.choices, d.inputs, d.decided_at, :audit_entry_id,
+    d.leaf_no, d.salt
+FROM jsonb_to_recordset(:decisions::jsonb) AS d (
+    decision_id uuid, trigger_kind text, trigger_id uuid, profile_id uuid, profile_version int,
+    ordinal int, rule_set_version bigint, campaign_id uuid, rule_id uuid, rule_version int,
+    segment_id uuid, segment_version int, outcome text, reason text, not_before timestamptz,
+    expires_at timestamptz, cooldown_us bigint, choices jsonb, inputs jsonb, decided_at timestamptz,
+    leaf_no int, salt bytea
+);
+
+-- name: analyze_audit#
+-- As autovacuum would have done by then.
+ANALYZE audit_entry, audit_seal, decision;

@@ -151,7 +151,7 @@ class _Way:
     async def _canonical_entry(self, entry_id: UUID) -> bytes:
         found: list[bytes] = []
 
-        def take(lines: Sequence[str]) -> None:
+        def take(lines: Sequence[bytes]) -> None:
             for line in lines:
                 columns, *documents = fields_of(line)[8:]
                 found.append(ENTRY.canonical(columns, documents))
@@ -166,11 +166,11 @@ class _Way:
         leaves = (await erased_leaves(self._connection, self._tenant_id)).get(str(entry_id), {})
         rows: dict[int, tuple[bytes, bytes]] = {}
 
-        def take(lines: Sequence[str]) -> None:
+        def take(lines: Sequence[bytes]) -> None:
             for line in lines:
                 fields = fields_of(line)
                 if fields[2] != NULL:
-                    salt = bytes.fromhex(fields[2])
+                    salt = bytes.fromhex(fields[2].decode())
                     rows[int(fields[1])] = salt, RECORDED[table].canonical(fields[7], fields[8:])
 
         arguments = (self._tenant_id, entry_id, 1, 0)

@@ -70,7 +70,7 @@ async def stream(
     connection: Any,
     statement: str,
     arguments: Sequence[object],
-    take: Callable[[Sequence[str]], None],
+    take: Callable[[Sequence[bytes]], None],
     progress: Progress | None = None,
 ) -> None:
     """Hand the lines of COPY's text on, as they come."""
@@ -82,8 +82,8 @@ async def stream(
         if not found:
             rest += tail
             return
-        lines = (rest + whole).decode().split("\n")
-        rest = tail
+        lines = (rest + whole).split(b"\n")
+        rest = bytes(tail)
         take(lines)
         if progress is not None:
             progress.add(len(lines))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
 
 # Of a row that has no canonical form any more: it fits no root.
 _UNREADABLE: Final = b""
-_TRUE: Final = "t"
+_TRUE: Final = b"t"
 
 
 class _Tree(NamedTuple):
     """The rows of one entry, as far as they have come; a leaf is None where a finding told it."""
 
-    tenant_id: str
+    tenant_id: bytes
     member_count: int
-    root: str
+    root: bytes
     leaves: dict[int, bytes | None]
 
 
@@ -47,12 +48,12 @@ class RowsCheck:
     def __init__(self, table: str, form: Form, erased: Erased) -> None:
         self.row_count = 0
         self.findings: list[Finding] = []
-        self._table = table
+        self._table = table.encode()
         self._form = form
         self._erased = erased
-        self._open: dict[str, _Tree] = {}
+        self._open: dict[bytes, _Tree] = {}
 
-    def take(self, lines: Sequence[str]) -> None:
+    def take(self, lines: Sequence[bytes]) -> None:
         """Lines of COPY's text, as the statements of queries.sql tell rows."""
         canonical = self._form.canonical
         self.row_count += len(lines)
@@ -86,7 +87,7 @@ class RowsCheck:
             else:
                 try:
                     # As libs.audit.tree.leaf has it, without a call.
-                    covered = b"\0" + bytes.fromhex(salt) + canonical(columns, documents)
+                    covered = b"\0" + unhexlify(salt) + canonical(columns, documents)
                     tree.leaves[place] = sha256(covered).digest()
                 except ValueError:
                     tree.leaves[place] = _UNREADABLE
@@ -95,7 +96,7 @@ class RowsCheck:
 
     def take_without_rows(self, tenant_id: str, entry_id: str, count: int, its_root: str) -> None:
         """An entry that records rows of this table, of which none is there."""
-        self._open[entry_id] = _Tree(tenant_id, count, its_root, {})
+        self._open[entry_id.encode()] = _Tree(tenant_id.encode(), count, its_root.encode(), {})
 
     def end(self) -> None:
         """All rows were taken: what is still open lacks some, or has too many."""
@@ -103,9 +104,9 @@ class RowsCheck:
             self._close(entry_id)
 
     def _erased_leaf(
-        self, tree: _Tree, entry_id: str, place: int, *, holds_values: bool
+        self, tree: _Tree, entry_id: bytes, place: int, *, holds_values: bool
     ) -> bytes | None:
-        kept = self._erased.get(entry_id, {}).get(place)
+        kept = self._erased.get(entry_id.decode(), {}).get(place)
         if kept is None:
             detail = f"row {place} has no salt, and no sealed erasure names it"
         elif holds_values:
@@ -115,11 +116,11 @@ class RowsCheck:
         self._find("row_erased", tree.tenant_id, entry_id, detail)
         return None
 
-    def _close(self, entry_id: str) -> None:
+    def _close(self, entry_id: bytes) -> None:
         tree = self._open.pop(entry_id)
         if None in tree.leaves.values():
             return
-        leaves = dict(self._erased.get(entry_id, {})) | tree.leaves
+        leaves = dict(self._erased.get(entry_id.decode(), {})) | tree.leaves
         if any(not 0 <= place < tree.member_count for place in leaves):
             self._find(
                 "rows_added", tree.tenant_id, entry_id, f"more than its {tree.member_count} rows"
@@ -127,20 +128,17 @@ class RowsCheck:
         elif len(leaves) < tree.member_count:
             detail = f"{len(tree.leaves)} of its {tree.member_count} rows are there"
             self._find("rows_missing", tree.tenant_id, entry_id, detail)
-        elif (
-            root([leaves[place] or _UNREADABLE for place in range(tree.member_count)]).hex()
-            != tree.root
-        ):
+        elif root(_in_order(leaves)) != unhexlify(tree.root):
             detail = "its rows are not those that it recorded"
             self._find("rows_changed", tree.tenant_id, entry_id, detail)
 
-    def _find(self, what: What, tenant_id: str, entry_id: str, detail: str) -> None:
+    def _find(self, what: What, tenant_id: bytes, entry_id: bytes, detail: str) -> None:
         self.findings.append(
             Finding(
                 what=what,
-                tenant_id=tenant_id,
-                entry_id=entry_id,
-                subject=self._table,
+                tenant_id=tenant_id.decode(),
+                entry_id=entry_id.decode(),
+                subject=self._table.decode(),
                 detail=detail,
             )
         )
@@ -159,7 +157,7 @@ class EntriesCheck:
         self.unsealed_count = 0
         self.findings: list[Finding] = []
 
-    def take(self, lines: Sequence[str]) -> None:
+    def take(self, lines: Sequence[bytes]) -> None:
         """Lines of COPY's text, as `entries` of queries.sql tells them."""
         for line in lines:
             seq, sealed_tenant, sealed_entry, digest, *entry = fields_of(line)
@@ -180,18 +178,22 @@ class EntriesCheck:
                 canonical = ENTRY.canonical(columns, documents)
             except ValueError:
                 canonical = _UNREADABLE
-            if entry_digest(bytes.fromhex(its_root), canonical).hex() != digest:
+            if entry_digest(unhexlify(its_root), canonical).hex().encode() != digest:
                 detail = "it is not the entry that was sealed"
                 self._find("entry_changed", tenant_id, entry_id, seq, detail)
 
-    def _find(self, what: What, tenant_id: str, entry_id: str, seq: str, detail: str) -> None:
+    def _find(self, what: What, tenant_id: bytes, entry_id: bytes, seq: bytes, detail: str) -> None:
         self.findings.append(
             Finding(
                 what=what,
-                tenant_id=tenant_id,
-                entry_id=entry_id,
+                tenant_id=tenant_id.decode(),
+                entry_id=entry_id.decode(),
                 seq=None if seq == NULL else int(seq),
                 subject="audit_entry",
                 detail=detail,
             )
         )
+
+
+def _in_order(leaves: Mapping[int, bytes | None]) -> list[bytes]:
+    return [leaves[place] or _UNREADABLE for place in range(len(leaves))]

@@ -55,9 +55,9 @@ async def leaf_of(site: Site, table: str, place: Place) -> bytes:
     def take(lines: Any) -> None:
         for line in lines:
             fields = fields_of(line)
-            if fields[1] == "0":
+            if fields[1] == b"0":
                 row = RECORDED[table].canonical(fields[7], fields[8:])
-                found.append(audit.leaf(bytes.fromhex(fields[2]), row))
+                found.append(audit.leaf(bytes.fromhex(fields[2].decode()), row))
 
     async with snapshot_of(site.dsn_of(roles.AUDITOR)) as connection:
         await stream(connection, copied(table), (place.tenant_id, place.entry_id, 1, 0), take)

@@ -214,7 +214,7 @@ async def test_columns_that_place_a_row_are_the_only_ones_that_no_hash_covers(
         arguments = (tamperer.tenant_id, None, 1, 0)
         names: set[str] = set()
 
-        def take(lines: Sequence[str], names: set[str] = names) -> None:
+        def take(lines: Sequence[bytes], names: set[str] = names) -> None:
             for line in lines:
                 names.update(orjson.loads(fields_of(line)[7]))
 
@@ -383,11 +383,13 @@ async def rehash(site: Site, tamperer: Tamperer, from_seq: int) -> None:
         leaves: dict[int, bytes] = {}
         form = RECORDED[entry["recorded_table"]]
 
-        def take(lines: Sequence[str], leaves: dict[int, bytes] = leaves, form: Any = form) -> None:
+        def take(
+            lines: Sequence[bytes], leaves: dict[int, bytes] = leaves, form: Any = form
+        ) -> None:
             for line in lines:
                 fields = fields_of(line)
                 row = form.canonical(fields[7], fields[8:])
-                leaves[int(fields[1])] = leaf(bytes.fromhex(fields[2]), row)
+                leaves[int(fields[1])] = leaf(bytes.fromhex(fields[2].decode()), row)
 
         async with snapshot_of(site.dsn_of(roles.AUDITOR)) as connection:
             arguments = (tamperer.tenant_id, entry["entry_id"], 1, 0)

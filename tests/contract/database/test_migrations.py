@@ -31,7 +31,7 @@ SELECT 'column', attrelid::regclass::text, attname::text, format_type(atttypid, 
 FROM pg_attribute
 JOIN pg_class AS c ON c.oid = attrelid AND c.relnamespace = 'public'::regnamespace
 LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-WHERE attnum > 0
+WHERE attnum > 0 AND NOT attisdropped
 UNION ALL
 SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid),
     convalidated, NULL, NULL, NULL

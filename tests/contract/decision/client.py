@@ -77,6 +77,12 @@ class Client:
         response: pb.GetJourneyResponse = await self._call("GetJourney", request)
         return list(response.steps)
 
+    async def list_audit_entries(self, **request: Any) -> pb.ListAuditEntriesResponse:
+        response: pb.ListAuditEntriesResponse = await self._call(
+            "ListAuditEntries", pb.ListAuditEntriesRequest(**request)
+        )
+        return response
+
     async def _call(self, name: str, request: Any) -> Any:
         try:
             return await getattr(self._stub, name)(request, timeout=20, metadata=self._metadata)

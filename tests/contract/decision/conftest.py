@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Ring: TypeAlias = Callable[[UUID, list[UUID]], None]
     Serve: TypeAlias = Callable[..., Awaitable[Any]]
 
-SCOPES = ("leo.decisions.read", "leo.decisions.write")
+SCOPES = ("leo.decisions.read", "leo.decisions.write", "leo.audit.read")
 
 
 @pytest.fixture(scope="session")

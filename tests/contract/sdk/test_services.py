@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ CAMPAIGN = decision.Campaign(name="tet")
 RULE = decision.Rule(name="thanks", event_type="purchase")
 TEMPLATE = dispatch.Template(name="thanks", channel="zalo-template", data={"customer": "An"})
 ACCOUNT = dispatch.ChannelAccount(name="oa", channel="zalo-template")
+NOW = datetime.now(UTC)
 ACTIVE = decision.Campaign.STATE_ACTIVE
 PENDING = dispatch.Delivery.STATE_PENDING
 
@@ -149,6 +151,20 @@ async def serving(services: Services) -> AsyncIterator[str]:
             decision.GetJourneyRequest(event_id="e"),
             decision.GetJourneyResponse(steps=[decision.JourneyStep(step="decision")]),
             [decision.JourneyStep(step="decision")],
+        ),
+        (
+            lambda client: client.decisions.list_audit_entries(
+                kind="decided", actor="a", from_time=NOW, until_time=NOW, page_size=2
+            ),
+            decision.ListAuditEntriesRequest(
+                kind="decided",
+                actor="a",
+                from_time=leo_sdk.timestamp(NOW),
+                until_time=leo_sdk.timestamp(NOW),
+                page_size=2,
+            ),
+            decision.ListAuditEntriesResponse(next_page_token="n"),
+            decision.ListAuditEntriesResponse(next_page_token="n"),
         ),
         (
             lambda client: client.dispatch.batch_dispatch(["d"]),
