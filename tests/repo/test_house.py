@@ -25,6 +25,10 @@ from leo.rpc.v1 import error_reason_pb2 as door_reasons
 from leo.segment.v1 import error_reason_pb2 as segment_reasons
 from leo.segment.v1 import segment_service_pb2
 from libs.rpc.errors import LeoError
+from libs.simulator.providers import find_providers
+from libs.torture import ways as torture
+from services.dispatch.channels import CHANNELS
+from tests.contract.channels.rigs import RIGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -147,6 +151,26 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
     empty = {"utils", "util", "common", "helpers", "helper", "base", "misc"}
     for path in tracked("*.py"):
         assert not empty & set(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def test_each_channel_has_a_provider_a_rig_a_test_a_schedule_and_a_row() -> None:
+    table = (ROOT / "docs/reference/channels.md").read_text()
+    for name in CHANNELS:
+        assert name in find_providers()
+        assert name in RIGS
+        assert name in torture.CHANNELS
+        assert (ROOT / f"tests/contract/channels/test_{name.replace('-', '_')}.py").exists()
+        assert f"\n| `{name}` |" in table
+        assert f"\n## {name}\n" in table
+
+
+def test_dispatch_knows_no_channel_by_its_name() -> None:
+    for path in tracked("services/dispatch/*.py"):
+        own = path.relative_to(ROOT / "services/dispatch").parts
+        for name, channel in CHANNELS.items():
+            if f'"{name}"' in path.read_text():
+                module = type(channel).__module__.split(".")[3]
+                assert own[:2] in {("channels", module), ("channels", f"{module}.py")}, path
 
 
 def test_sql_stands_only_where_sql_stands() -> None:

@@ -185,6 +185,22 @@ async def test_a_webhook_reaches_dispatch_byte_for_byte_for_its_tenant(edge: Edg
     assert recorded.seconds_left < 2
 
 
+async def test_a_report_reaches_dispatch_with_the_address_that_it_was_for(edge: Edge) -> None:
+    body = b"To: bounces+tag@shop.test\r\n\r\n\xff"
+    response = await edge.post(
+        f"/webhooks/email/{TENANT}/{ACCOUNT}",
+        body,
+        {"Content-Type": "message/rfc822", "X-Original-To": "bounces+tag@shop.test"},
+    )
+    assert (response.status_code, response.content) == (200, b"")
+    (recorded,) = edge.servicer.recorded
+    assert recorded.request == pb.RecordReceiptRequest(
+        account_id=str(ACCOUNT),
+        body=body,
+        headers=[pb.Header(name="x-original-to", value="bounces+tag@shop.test")],
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

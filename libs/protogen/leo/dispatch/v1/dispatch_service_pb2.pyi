@@ -304,7 +304,8 @@ class Template(_message.Message):
     @_builtins.property
     def data(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Texts by name, with values in Jinja2, such as "{{ profile.given_name }}"; at most 50 of 2,000
-        characters. What may stand in them: profile, event.
+        characters, or as the channel says (email: subject, html, text). What may stand in them: profile,
+        event.
         """
 
     @_builtins.property
