@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.contract.dispatch.conftest import Client
 
 CANARY = "canary-8f2c"
+MAIL = {"host": "mail.test", "from_address": "a@shop.test", "return_path": "b@shop.test"}
 
 
 def account(**changes: Any) -> ChannelAccount:
@@ -142,6 +143,19 @@ async def test_a_missing_secret_is_named(client: Client, missing: str) -> None:
         ({"credentials": {**CREDENTIALS, CANARY: "x"}}, "account.credentials"),
         ({"credentials": {**CREDENTIALS, "x": ""}}, "account.credentials.x"),
         ({"credentials": {**CREDENTIALS, "x": CANARY + "\x00"}}, "account.credentials.x"),
+        ({"settings": {**SETTINGS, "base_url": "ftp://zalo"}}, "account.settings.base_url"),
+        (
+            {
+                "channel": "email",
+                "settings": {**MAIL, "port": CANARY},
+                "credentials": {"bounce_key": "k" * 16},
+            },
+            "account.settings.port",
+        ),
+        (
+            {"channel": "email", "settings": MAIL, "credentials": {"bounce_key": "canary"}},
+            "account.credentials.bounce_key",
+        ),
         ({"concurrent_send_count_max": -1}, "account.concurrent_send_count_max"),
         ({"concurrent_send_count_max": 1001}, "account.concurrent_send_count_max"),
     ],

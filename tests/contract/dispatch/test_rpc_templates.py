@@ -122,6 +122,36 @@ async def test_bad_fields_are_named(client: Client, changes: dict[str, Any], fie
     assert [violation.field for violation in refused.value.violations] == [field]
 
 
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"html": None}, "template.data.html"),
+        ({"subject": None}, "template.data.subject"),
+        ({"footer": "x"}, "template.data.footer"),
+        ({"subject": "x" * 251}, "template.data.subject"),
+        ({"html": "x" * 100_001}, "template.data.html"),
+    ],
+)
+async def test_texts_follow_the_rules_of_their_channel(
+    client: Client, changes: dict[str, Any], field: str
+) -> None:
+    data = {"subject": "x" * 250, "html": "x" * 100_000} | changes
+    data = {name: text for name, text in data.items() if text is not None}
+    with pytest.raises(InvalidError) as refused:
+        await create(client, channel="email", provider_template_id="", data=data)
+    assert [violation.field for violation in refused.value.violations] == [field]
+
+
+async def test_a_preview_escapes_as_the_message_does(client: Client, world: World) -> None:
+    data = dict.fromkeys(("subject", "html"), "{{ profile.given_name }}")
+    stored = await create(client, channel="email", provider_template_id="", data=data)
+    person = await world.person(given_name="<An>")
+    assert await rendered(client, stored.template_id, person.ext_id) == {
+        "subject": "<An>",
+        "html": "&lt;An&gt;",
+    }
+
+
 async def test_the_providers_template_is_asked_for_only_where_its_channel_needs_one(
     client: Client,
 ) -> None:

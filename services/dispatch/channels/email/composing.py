@@ -25,6 +25,9 @@ TRANSACTIONAL: Final = "transactional"
 # Lines of mail are short and in ASCII, whatever language the text is in.
 _UTF8: Final = Charset("utf-8")
 _UTF8.body_encoding = BASE64
+# No line of the parts begins like it (RFC 2045, 6.7). To find a free one by itself costs the
+# library a fifth of a message.
+_BOUNDARY: Final = "=_part"
 # The library's newer policies break a link that is longer than a line into encoded words, which
 # nobody follows, and take five times as long (measured at 1.8 ms a message).
 _POLICY: Final = compat32.clone(linesep="\r\n")
@@ -41,7 +44,7 @@ def compose(message: Message, settings: Mapping[str, str], *, recipient: str) ->
         settings: of the account.
         recipient: its address in ASCII.
     """
-    mail = MIMEMultipart("alternative", policy=_POLICY)
+    mail = MIMEMultipart("alternative", boundary=_BOUNDARY, policy=_POLICY)
     mail["Date"] = format_datetime(datetime.now(UTC))
     mail["From"] = formataddr(
         (one_line(settings.get("from_name", "")), settings["from_address"]), "utf-8"
