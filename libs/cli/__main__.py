@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import typer
@@ -180,7 +181,8 @@ def main() -> None:
 
 
 def _fail(problem: str, status: int) -> NoReturn:
-    typer.secho(problem, err=True, fg=typer.colors.RED)
+    with suppress(OSError):  # a terminal that is gone, a log on a full disk
+        typer.secho(problem, err=True, fg=typer.colors.RED)
     sys.exit(status)
 
 

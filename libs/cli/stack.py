@@ -154,7 +154,9 @@ def _start_detached(folder: Path, *, free_ports: bool) -> None:
         )
     if state is None:
         said = log.read_bytes()[before:].decode(errors="replace").strip()
-        raise CommandError(f"the stack was not started:\n{said}")
+        raise CommandError(
+            f"the stack was not started:\n{said or 'it said nothing; is the disk full?'}"
+        )
     typer.echo(
         f"The stack is up: gRPC at {state.address('ingest')}, HTTP at {state.address('edge')}. "
         "`leo down` stops it."

@@ -82,13 +82,20 @@ def unsubscribe_keys_file(data_folder: Path) -> Path:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """Replace a file that its owner alone may read, at once, so that nobody reads half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file that its owner alone may read, at once, so that nobody reads half of it.
+
+    Raises:
+        EmbeddedError: it cannot be written, as on a full disk.
+    """
     replacement = path.with_suffix(".new")
-    descriptor = os.open(replacement, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        # On the disk before it takes the old one's place: after a power cut it is whole.
-        os.fsync(descriptor)
-    replacement.rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(replacement, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            # On the disk before it takes the old one's place: after a power cut it is whole.
+            os.fsync(descriptor)
+        replacement.rename(path)
+    except OSError as error:
+        raise EmbeddedError(f"{path} cannot be written: {error.strerror}") from error

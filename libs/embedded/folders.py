@@ -62,7 +62,7 @@ def place_elsewhere(link: Path) -> None:
     and find an old one, of other passwords, when the data folder is made anew.
     """
     make_reachable(ELSEWHERE)
-    home = Path(tempfile.mkdtemp(dir=ELSEWHERE))
+    home = Path(tempfile.mkdtemp(prefix="data-", dir=ELSEWHERE))
     home.chmod(0o711)
     # Not there yet: whoever is stopped here finds a link to nothing, and fills it next time.
     link.symlink_to(home / link.name)

@@ -42,6 +42,8 @@ HOST: Final = "127.0.0.1"
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 30
 PROBE_TIMEOUT_SECONDS = 2
+# Its own limit is 1,024 for any file, of which those of the database take their share.
+PATH_BYTES_MAX: Final = 768
 # Durable and for a small machine; a development database shares it with everything else.
 SETTINGS: Final[Mapping[str, str]] = {
     "listen_addresses": HOST,
@@ -96,6 +98,27 @@ class EmbeddedPostgres:
         """What the server says."""
         return self._data_folder / "logs" / "postgres.log"
 
+    async def prepare(self) -> Path:
+        """Do what can be done and refused before anything is started.
+
+        Returns:
+            Where the server is installed.
+
+        Raises:
+            EmbeddedError: it cannot be unpacked, its libraries or its passwords are missing, or it
+                cannot work in the folder.
+        """
+        installation = await asyncio.to_thread(install_postgres)
+        path_bytes = len(os.fsencode(self._data_folder))
+        if path_bytes > PATH_BYTES_MAX:
+            raise EmbeddedError(
+                f"the path of the data folder has {path_bytes} bytes, and PostgreSQL can work with "
+                f"{PATH_BYTES_MAX}; set LEO_DATA to another folder"
+            )
+        self._make_way()
+        _ = self._credentials
+        return installation
+
     async def start(self) -> None:
         """Start and wait until it answers; initialise the folder the first time.
 
@@ -104,9 +127,7 @@ class EmbeddedPostgres:
         Raises:
             EmbeddedError: it cannot be unpacked, initialised or started; the message says why.
         """
-        installation = await asyncio.to_thread(install_postgres)
-        self._prepare_folder()
-        _ = self._credentials  # before anything is started: they may be lost
+        installation = await self.prepare()
         if not (self.folder / "PG_VERSION").exists():
             await self._initialise(installation)
         await self._until_let_go(installation)
@@ -151,7 +172,7 @@ class EmbeddedPostgres:
         await connection.close()
         return True
 
-    def _prepare_folder(self) -> None:
+    def _make_way(self) -> None:
         """Make everything but the database's own folder, where its user can reach it."""
         make_reachable(self._data_folder)
         link = self._data_folder / "postgres"

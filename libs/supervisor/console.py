@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console as Terminal
@@ -21,53 +22,56 @@ class Console:
     def __init__(self) -> None:
         self._terminal = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
+    def _print(self, text: str, end: str = "\n") -> None:
+        # A terminal that is gone or a full disk is no reason to stop, or not to stop in order.
+        with suppress(OSError):
+            self._terminal.print(text, end=end)
+
     def starting(self, name: str) -> None:
         """A process or step begins."""
         if self._terminal.is_terminal:
-            self._terminal.print(f"[dim]  … {name}[/dim]", end="\r")
+            self._print(f"[dim]  … {name}[/dim]", end="\r")
 
     def started(self, name: str, address: str, seconds: float) -> None:
         """It answers."""
-        self._terminal.print(f"[green]  ✓[/green] {name:<13} {address:<21} {seconds:5.1f} s")
+        self._print(f"[green]  ✓[/green] {name:<13} {address:<21} {seconds:5.1f} s")
 
     def failed(self, name: str, problem: str) -> None:
         """It could not be started."""
-        self._terminal.print(f"[red]  ✗[/red] {name}: {escape(problem)}")
+        self._print(f"[red]  ✗[/red] {name}: {escape(problem)}")
 
     def tail(self, log: Path) -> None:
         """The last lines of a log, after a failure."""
         if log.exists():
             lines = log.read_text(errors="replace").splitlines()[-TAIL_LINE_COUNT:]
-            self._terminal.print(f"[dim]The end of {log}:[/dim]")
+            self._print(f"[dim]The end of {log}:[/dim]")
             for line in lines:
-                self._terminal.print(f"    {escape(line)}")
+                self._print(f"    {escape(line)}")
 
     def died(self, name: str, status: int | None, wait_seconds: float) -> None:
         """A process ended that nobody had stopped."""
         how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
-        self._terminal.print(
-            f"[yellow]  ![/yellow] {name} died ({how}); again in {wait_seconds:.1f} s"
-        )
+        self._print(f"[yellow]  ![/yellow] {name} died ({how}); again in {wait_seconds:.1f} s")
 
     def ready(self, state: StackState) -> None:
         """Everything answers."""
-        self._terminal.print(
+        self._print(
             f"[bold green]The stack is up.[/bold green] gRPC at {state.address('ingest')}, "
             f"HTTP at {state.address('edge')}. Logs in {state.data_folder}/logs. Ctrl-C stops it."
         )
 
     def note(self, text: str) -> None:
         """Something that is good to know."""
-        self._terminal.print(f"[dim]{escape(text)}[/dim]")
+        self._print(f"[dim]{escape(text)}[/dim]")
 
     def problem(self, text: str) -> None:
         """Something that does not stop the stack and yet is to be mended."""
-        self._terminal.print(f"[yellow]  ![/yellow] {escape(text)}")
+        self._print(f"[yellow]  ![/yellow] {escape(text)}")
 
     def stopping(self) -> None:
         """Everything is being stopped."""
-        self._terminal.print("Stopping; once more to stop at once …")
+        self._print("Stopping; once more to stop at once …")
 
     def stopped(self) -> None:
         """Nothing runs any more."""
-        self._terminal.print("Stopped.")
+        self._print("Stopped.")

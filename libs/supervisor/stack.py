@@ -28,7 +28,6 @@ from libs.embedded.credentials import (
     write_secret,
 )
 from libs.embedded.errors import EmbeddedError
-from libs.embedded.installation import install_postgres
 from libs.embedded.process import Server, free_ports, last_words
 from libs.postgres import roles
 from libs.postgres.migrations import bootstrap, migrate_up
@@ -166,11 +165,21 @@ class Stack:
             await asyncio.sleep(PORT_INTERVAL_SECONDS)
 
     def _hold_ports(self) -> None:
+        problems = []
         with ExitStack() as held:
             # All at once, or two of our own could be given the same one.
             for row in (*table.GROUND, *table.SERVICES):
                 for door in row.all_doors():
-                    held.enter_context(_listen(self._addresses[door.name], door.setting))
+                    try:
+                        held.enter_context(_listen(self._addresses[door.name]))
+                    except (OSError, OverflowError, StartError):
+                        problems.append(f"{self._addresses[door.name]} ({door.setting})")
+        if problems:
+            raise EmbeddedError(
+                f"nobody can listen at {', '.join(problems)}: another program, or another stack, "
+                "does already, or it is no host:port of this machine. Set the variable to another "
+                "address, or use --free-ports"
+            )
 
     def notes(self) -> list[str]:
         """What the operator would not expect of this stack."""
@@ -204,12 +213,12 @@ class Stack:
         await migrate_up(self._postgres.dsn(roles.MIGRATE, DATABASE))
 
     async def prepare(self) -> None:
-        """Unpack the servers and write the files that processes want to find at their start.
+        """Prepare the database and write the files that processes want to find at their start.
 
         Raises:
             EmbeddedError: this machine lacks something; the message says what.
         """
-        await asyncio.to_thread(install_postgres)
+        await self._postgres.prepare()
         self.write_files()
 
     def write_files(self) -> None:
@@ -239,16 +248,14 @@ class Stack:
         write_secret(self._folder / "issuer" / "clients.json", json.dumps(clients, indent=2))
 
 
-def _listen(address: str, setting: str) -> socket.socket:
+def _listen(address: str) -> socket.socket:
+    host, port = split_address(address)
+    server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        host, port = split_address(address)
-    except StartError as error:
-        raise EmbeddedError(f"{setting}: {error}") from None
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        raise EmbeddedError(
-            f"{address} cannot be used: somebody holds it, or it is no address of this machine. "
-            f"Set {setting} to another one, or use --free-ports"
-        ) from error
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, port))
+        server.listen()
+    except (OSError, OverflowError):
+        server.close()
+        raise
+    return server

@@ -211,16 +211,18 @@ class Supervisor:
             await asyncio.sleep(LOG_INTERVAL_SECONDS)
 
     async def _stop_all(self) -> None:
+        started = {name for name, health in self._health.items() if health != "stopped"}
+        if not started:
+            return
+        self._health |= dict.fromkeys(started, "stopping")
+        self._publish()
         self._console.stopping()
         for names in reversed(self._stack.stages):
-            await asyncio.gather(*(self._stop_one(name) for name in names))
+            await asyncio.gather(*(self._stop_one(name) for name in names if name in started))
         self._console.stopped()
 
     async def _stop_one(self, name: str) -> None:
-        if self._health[name] == "stopped":
-            return
         managed = self._stack.processes[name]
-        self._set_health(name, "stopping")
         stopping = asyncio.create_task(managed.stop())
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)

@@ -35,7 +35,8 @@ def stack() -> Iterator[Stack]:
     """A data folder on which the tests of this module start and stop stacks."""
     folder = Path(tempfile.mkdtemp(prefix="leo-stack-"))
     folder.chmod(0o755)
-    yield Stack(folder / "data")
+    # So small that a start alone fills several logs.
+    yield Stack(folder / "data", {"LEO_SUPERVISOR_LOG_BYTES_MAX": "4096"})
     subprocess.run([LEO, "down"], env=environment(folder / "data"), check=True)
     shutil.rmtree(folder)
 
@@ -124,6 +125,20 @@ async def test_up_serves_and_a_second_up_does_nothing(stack: Stack) -> None:
     assert door.status_code == 200
 
 
+def test_the_logs_of_a_running_stack_are_bounded(stack: Stack) -> None:
+    logs = stack.data_folder / "logs"
+    # What PostgreSQL refuses it writes down.
+    run(stack, "psql", "-c", f"SELECT first_refused -- {'x' * 5000}")
+    while not (logs / "postgres.log.1").exists():
+        time.sleep(0.1)
+    assert "first_refused" in (logs / "postgres.log.1").read_text()
+    run(stack, "psql", "-c", "SELECT second_refused")
+    now = (logs / "postgres.log").read_text()
+    assert "first_refused" not in now
+    assert "second_refused" in now
+    assert "\0" not in now
+
+
 async def test_a_process_that_dies_is_restarted_at_its_address(stack: Stack) -> None:
     for name in ("ingest", "valkey", "decision-work"):
         before = stack.process(name)
@@ -159,20 +174,32 @@ async def test_ctrl_c_twice_stops_everything_as_well(stack: Stack) -> None:
     os.kill(stack.process("edge")["pid"], signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
     read_until(process, "Stopping")
+    assert stack.process("edge")["health"] == "stopping"
+    assert run(stack, "status").returncode == 1
     process.send_signal(signal.SIGINT)
     process.communicate()
     assert not any(alive(pid) for pid in before)
 
 
-async def test_ctrl_c_while_it_starts_leaves_nothing(stack: Stack) -> None:
+@pytest.mark.parametrize("how", ["Ctrl-C", "leo down", "kill -9"])
+def test_the_end_of_a_supervisor_that_starts_leaves_nothing(stack: Stack, how: str) -> None:
     process = start(stack)
     read_until(process, "postgres")
     children = child_pids(process.pid)
     assert children
-    process.send_signal(signal.SIGINT)
+    status = stack.status()
+    assert status["supervisor_pid"] == process.pid
+    assert not status["healthy"]
+    assert "Nothing done" in run(stack, "up").stdout
+    if how == "leo down":
+        assert "Stopped" in run(stack, "down").stdout
+    else:
+        process.send_signal(signal.SIGINT if how == "Ctrl-C" else signal.SIGKILL)
     process.communicate()
+    if how == "kill -9":
+        wait_gone(children)
     assert not any(alive(pid) for pid in children)
-    assert "No stack" in await stack.leo("down")
+    assert "No stack" in run(stack, "down").stdout
 
 
 def child_pids(pid: int) -> list[int]:
@@ -192,16 +219,69 @@ async def test_a_taken_port_is_named_with_its_setting(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "status", "says"),
     [
-        (("token", "--preset", "ingest"), "no stack is running"),
-        (("psql", "-c", "SELECT 1"), "no stack is running"),
-        (("psql", "--as", "root"), "auditor or owner"),
-        (("migrate", "sideways"), "no stack is running"),
+        (("status", "--json"), 1, "no stack is running"),
+        (("token", "--preset", "ingest"), 1, "no stack is running"),
+        (("psql", "-c", "SELECT 1"), 1, "no stack is running"),
+        (("migrate",), 1, "no stack is running"),
+        (("psql", "--as", "root"), 2, "auditor or owner"),
+        (("migrate", "sideways"), 2, "up or down"),
+        (("trace",), 2, "name the event"),
+        (("up", "--sideways"), 2, "--sideways"),
+        (("bench", "sideways"), 2, "sideways"),
     ],
 )
-def test_commands_say_what_is_missing(stack: Stack, arguments: tuple[str, ...], says: str) -> None:
+def test_commands_say_what_is_missing(
+    stack: Stack, arguments: tuple[str, ...], status: int, says: str
+) -> None:
     refused = run(stack, *arguments)
+    assert refused.returncode == status
+    assert says in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "psql", "demo"])
+def test_a_data_folder_that_cannot_be_one_is_named(
+    stack: Stack, command: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    refused = run(stack, command, LEO_DATA=str(file))
+    assert refused.returncode == 1
+    assert f"{file} cannot be the data folder" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--detach",)])
+def test_damaged_credentials_are_named_before_anything_starts(
+    stack: Stack, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "credentials.json").write_text('{"postgres": "half')
+    refused = run(stack, "up", "--free-ports", *options, LEO_DATA=str(tmp_path))
+    assert refused.returncode == 1
+    assert "credentials.json is damaged" in refused.stderr
+    assert "half" not in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "✓" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [((), "credentials.json cannot be written"), (("--detach",), "is the disk full?")],
+)
+def test_a_full_disk_is_told(
+    stack: Stack, options: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    # Files that may not grow are what a full disk is to a program.
+    command = f'ulimit -f 0; exec "{LEO}" up --free-ports {" ".join(options)}'
+    refused = subprocess.run(
+        ["/bin/sh", "-c", command],
+        env=environment(tmp_path / "data"),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert refused.returncode == 1
     assert says in refused.stderr
     assert "Traceback" not in refused.stderr

@@ -9,6 +9,8 @@ import pytest
 
 from libs.auth.caller import INTERNAL_SCOPE
 from libs.embedded.credentials import DEVELOPER, INTERNAL_CLIENTS, credential_keys_file
+from libs.embedded.errors import EmbeddedError
+from libs.embedded.process import free_port
 from libs.issuer.settings import read_clients
 from libs.simulator.settings import read_accounts
 from libs.supervisor.stack import SCOPES, Stack
@@ -69,6 +71,27 @@ def test_each_process_has_a_log_of_its_own(folder: Path) -> None:
     processes = Stack(folder, free_ports=True).processes
     logs = [process.log for process in processes.values()]
     assert len(set(logs)) == len(logs)
+
+
+async def test_two_processes_at_one_address_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    for name in ("ISSUER", "SIMULATOR", "INGEST", "DECISION", "DISPATCH", "EDGE"):
+        monkeypatch.setenv(f"LEO_{name}_ADDRESS", f"127.0.0.1:{free_port()}")
+    monkeypatch.setenv("LEO_INGEST_ADDRESS", address)
+    monkeypatch.setenv("LEO_SEGMENT_ADDRESS", address)
+    with pytest.raises(EmbeddedError, match=rf"at {address} \(LEO_SEGMENT_ADDRESS\)"):
+        await Stack(tmp_path, free_ports=False).check_ports(0)
+
+
+@pytest.mark.parametrize("address", ["7051", "127.0.0.1:70510", "no.such.host.invalid:7051"])
+async def test_what_is_no_address_is_told_with_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("LEO_ISSUER_ADDRESS", address)
+    with pytest.raises(EmbeddedError, match=rf"{address} \(LEO_ISSUER_ADDRESS\)"):
+        await Stack(tmp_path, free_ports=False).check_ports(0)
 
 
 def test_no_two_processes_get_the_same_free_port(folder: Path) -> None:
