@@ -132,7 +132,7 @@ def _say_running(folder: Path) -> None:
 
 def _start_detached(folder: Path, *, free_ports: bool) -> None:
     log = folder / "logs" / "supervisor.log"
-    command = [sys.executable, "-m", "libs.cli", "up"] + ["--free-ports"] * free_ports
+    command = [sys.executable, "-P", "-m", "libs.cli", "up"] + ["--free-ports"] * free_ports
     with _open_log(folder, log) as output:
         before = output.tell()
         process = subprocess.Popen(  # noqa: S603 - the command is ours

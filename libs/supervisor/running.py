@@ -125,7 +125,7 @@ def leo(folder: Path, *arguments: str, output: TextIO | None = None) -> int:
 
     What it says goes to standard error, since standard output is the caller's, unless told else.
     """
-    command = [sys.executable, "-m", "libs.cli", *arguments]
+    command = [sys.executable, "-P", "-m", "libs.cli", *arguments]
     environment = os.environ | {"LEO_DATA": str(folder)}
     output = output or sys.stderr
     output.flush()

@@ -55,7 +55,8 @@ class ServiceProcess:
         self.address = address
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
-        self._command = [sys.executable, "-m", module, command]
+        # -P: a folder of that name in the current folder is not meant.
+        self._command = [sys.executable, "-P", "-m", module, command]
         self._probe = probe
         self._environment = environment
 

@@ -60,6 +60,17 @@ async def test_a_service_that_ends_at_once_says_why(tmp_path: Path) -> None:
         await ending.start()
 
 
+async def test_a_service_is_not_taken_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = write_service(tmp_path, "sys.exit('ours')", probe="grpc")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    write_service(tmp_path / "elsewhere", "sys.exit('a stranger')", probe="grpc")
+    with pytest.raises(EmbeddedError, match="it ended while starting: ours"):
+        await ours.start()
+
+
 def write_service(folder: Path, program: str, *, probe: str) -> ServiceProcess:
     (folder / "written.py").write_text(f"import signal, sys\n{program}")
     return ServiceProcess(
