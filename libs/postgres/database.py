@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import asyncpg
 import structlog
@@ -36,6 +36,14 @@ UNANSWERED_GRACE = timedelta(seconds=2)
 
 _QUERIES = load_queries(__file__)
 _log = structlog.get_logger()
+
+# What the driver raises where a session cannot be had, or has gone.
+_LOST: Final = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class Database:
@@ -165,14 +173,19 @@ class Database:
     async def _connection(self, timeout: timedelta) -> AsyncIterator[Connection]:
         try:
             connection = await self._pool.acquire(timeout=timeout.total_seconds())
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _LOST as error:
             # Among them the time-out of waiting for a free connection.
             _log_unavailable(error)
             raise StorageUnavailableError from error
         try:
             yield connection
         finally:
-            await self._pool.release(connection)
+            try:
+                await self._pool.release(connection)
+            except _LOST as error:
+                # The session ended after the last answer. The pool has dropped it, and what was
+                # committed is committed: nobody's work has failed.
+                _log_unavailable(error)
 
 
 @asynccontextmanager

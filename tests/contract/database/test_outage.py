@@ -87,6 +87,29 @@ async def test_database_recovers_from_a_stop_at_once_and_keeps_what_was_stored(
     await database.close()
 
 
+async def test_a_session_that_ends_after_its_commit_takes_nothing_back(
+    database: Database, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the driver reports it where the server is killed between the commit and the reset."""
+    release = asyncpg.Pool.release
+
+    async def ended(pool: Any, connection: Any) -> None:
+        await release(pool, connection)
+        raise asyncpg.InternalClientError("cannot switch to state 12; another operation is running")
+
+    event_id = uuid7()
+    with monkeypatch.context() as broken:
+        broken.setattr(asyncpg.Pool, "release", ended)
+        async with database.tenant(tenant_id) as connection:
+            await connection.execute(INSERT_EVENT, tenant_id, event_id, "{}")
+        # What failed within the transaction is still what is raised.
+        with pytest.raises(ZeroDivisionError):
+            async with database.tenant(tenant_id):
+                raise ZeroDivisionError
+    async with database.tenant(tenant_id) as connection:
+        assert await connection.fetchval("SELECT event_id FROM marketing_event") == event_id
+
+
 async def test_database_opens_while_the_server_is_away(lone_postgres: EmbeddedPostgres) -> None:
     await bootstrap(lone_postgres.superuser_dsn("postgres"), passwords_of(lone_postgres), NAME)
     await migrate_up(lone_postgres.dsn(roles.MIGRATE, NAME))
