@@ -51,6 +51,7 @@ def torture(seeds: Sequence[int]) -> None:
         leo(folder, "down")
         if sound:
             shutil.rmtree(folder, ignore_errors=True)
+            console.print(f"Removed {folder}.")
     if not sound:
         console.print(f"Data and logs stay in {folder}: LEO_DATA={folder} leo up looks into them.")
         raise typer.Exit(1)
@@ -69,7 +70,8 @@ async def _run(stack: RunningStack, seeds: Sequence[int], console: Console) -> b
                 console.print(f"Again: leo torture --seed {seed}. Its schedule is the same again.")
                 return False
     seconds = time.monotonic() - began
-    console.print(f"{len(seeds)} schedules in {seconds:.0f} s; the books balance.")
+    schedules = "1 schedule" if len(seeds) == 1 else f"{len(seeds)} schedules"
+    console.print(f"{schedules} in {seconds:.0f} s; the books balance.")
     return True
 
 
