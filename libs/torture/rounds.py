@@ -39,6 +39,13 @@ _STORED: Final = (EventResult.OUTCOME_ACCEPTED, EventResult.OUTCOME_DUPLICATE)
 _POLL_SECONDS: Final = 0.05
 # Between two events: so that those before and those behind a strike are on their way when it falls.
 _PACE_SECONDS: Final = 0.02
+# What the driver raises where PostgreSQL was hit while it was asked.
+_SESSION_LOST: Final = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 # Where a chain may come to rest: what was not answered clearly is in doubt, what every provider
 # refused has failed, and nothing else may be left over.
 ENDS: Final = frozenset({"accepted", "outcome_unknown", "failed"})
@@ -101,16 +108,28 @@ class Rounds:
 
     async def settle(self, plan: Plan, began: float) -> Outcome:
         """Wait for quiet and compare the books."""
-        await self._quiet()
+        before: list[str] | None = None
+        while True:
+            await self._quiet()
+            chains, problems = await self._compare(plan.name)
+            # A worker that comes back late moves what was at rest; but what is wrong stays wrong.
+            if problems in ([], before):
+                break
+            before = problems
+        ends = Counter(chain[-1]["state"] for chain in chains)
+        return Outcome(plan, ends, sum(map(len, chains)), problems, time.monotonic() - began)
+
+    async def _compare(self, source: str) -> tuple[list[list[Any]], list[str]]:
+        """The deliveries of each decision in the order of their choices, and what is wrong."""
         async with self.running.auditor() as auditor:
             problems = await find_breaches(auditor, self.running.witness_file)
-            deliveries = await self.deliveries(auditor, plan.name)
+            deliveries = await self.deliveries(auditor, source)
         chains = [list(chain) for _, chain in groupby(deliveries, lambda row: row["decision_id"])]
-        ends = Counter(chain[-1]["state"] for chain in chains)
         if len(chains) != EVENT_COUNT:
             problems.append(f"{EVENT_COUNT} events, but {len(chains)} chains of deliveries")
+        ends = Counter(chain[-1]["state"] for chain in chains)
         problems += [f"{count} ended {state}" for state, count in ends.items() if state not in ENDS]
-        return Outcome(plan, ends, len(deliveries), problems, time.monotonic() - began)
+        return chains, problems
 
     async def _quiet(self) -> None:
         async with self.running.auditor() as auditor:
@@ -193,7 +212,7 @@ class Rounds:
         """Wait until messages are in the provider's hands, or all are through."""
         while True:
             # PostgreSQL may have been hit just now.
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*_SESSION_LOST):
                 async with self.running.auditor() as auditor:
                     states = [row["state"] for row in await self.deliveries(auditor, source)]
                 done = len(states) >= EVENT_COUNT and not {"pending", "retry_wait"} & set(states)
