@@ -53,3 +53,18 @@ def test_the_main_job_is_measured_checked_and_removed() -> None:
     assert {"postgres", "decision", "dispatch-work"} <= set(cost["cpu_microseconds"])
     assert found["postgresql"]["synchronous_commit"] == "on"
     assert "Removed /" in run.stderr
+
+
+def test_the_audit_is_measured_verified_and_removed() -> None:
+    run = subprocess.run(
+        [LEO, "bench", "audit", "--seals", "2000", "--rows", "450", "--repeats", "2", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert (found["seals"], found["rows"]) == (2000, 450)
+    assert len(found["chain_seconds"]) == len(found["rows_per_second"]) == 2
+    assert found["postgresql"]["fsync"] == "on"
+    assert "Removed /" in run.stderr

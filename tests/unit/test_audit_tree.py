@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from libs.audit import ROOT_OF_NOTHING, canonical_row, leaf, root
+from libs.audit import ROOT_OF_NOTHING, canonical_row, exact, leaf, root
+from libs.audit.tree import path
 
 MOMENT = datetime(2026, 3, 4, 5, 6, 7, 80, tzinfo=UTC)
 
@@ -84,3 +85,18 @@ def test_root_does_not_change_the_leaves() -> None:
     leaves = [sha256(b"a"), sha256(b"b"), sha256(b"c")]
     root(leaves)
     assert leaves == [sha256(b"a"), sha256(b"b"), sha256(b"c")]
+
+
+def test_the_path_of_each_leaf_leads_to_the_root() -> None:
+    for count in range(1, 20):
+        leaves = [leaf(b"salt", bytes([number])) for number in range(count)]
+        for number in range(count):
+            value = leaves[number]
+            for before, behind in path(leaves, number):
+                value = sha256(before, value, behind)
+            assert value == root(leaves), (count, number)
+
+
+def test_numbers_that_readers_would_round_are_told_as_text() -> None:
+    document = {"a": [2**53 - 1, 2**53, -(2**60)], "b": 0.5, "c": True, "d": None, "e": "x"}
+    assert exact(document) == document | {"a": [2**53 - 1, str(2**53), str(-(2**60))]}
