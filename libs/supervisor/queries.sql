@@ -25,7 +25,10 @@ SELECT
     ) AS unsent_count;
 
 -- name: breaches
-SELECT equation, subject_id, detail FROM ledger_breach('0') ORDER BY equation, subject_id;
+SELECT equation, subject_id, detail FROM ledger_breach('0')
+UNION ALL
+SELECT equation, subject_id, detail FROM v_audit_breach
+ORDER BY equation, subject_id;
 
 -- name: deliveries
 SELECT delivery_id, state, attempt_count FROM delivery_log;
