@@ -142,9 +142,9 @@ async def test_a_report_settles_a_doubt(site: Site, mail: Mail, receiver: Receiv
         "a receipt proves that the provider took it",
     )
     rows = await site.world.superuser.fetch(
-        "SELECT kind FROM delivery_receipt WHERE delivery_id = $1 ORDER BY receipt_id", delivery_id
+        "SELECT kind FROM delivery_receipt WHERE delivery_id = $1", delivery_id
     )
-    assert [row["kind"] for row in rows] == ["sent", "bounced"]
+    assert {row["kind"] for row in rows} == {"sent", "bounced"}
     assert site.acceptances([delivery_id]) == [1]
     assert not await site.breaches()
 
