@@ -10,7 +10,7 @@ import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import typer
 from rich.console import Console
@@ -26,9 +26,12 @@ from libs.supervisor.running import find_or_start, leo
 from libs.supervisor.state import data_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from libs.supervisor.running import RunningStack
+
+# What would take its share of the machine as soon as events come in.
+DECIDING: Final = ("ingest-work", "decision", "decision-work")
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Measure this version on this machine."
@@ -55,7 +58,8 @@ def ingest(
 
     Beside each, in the same run, what a bare INSERT of the same rows reaches: as the role of
     ingest, in a tenant's context, without checks, conflicts or answers. The load comes from a
-    process of its own; after each measurement the rows are counted in the database.
+    process of its own; after each measurement the rows are counted in the database. Nothing decides
+    about the events meanwhile, but where --here is given; `leo bench main-job` measures all of it.
     """
     _report(
         lambda stack, say: measure_ingest(
@@ -63,6 +67,7 @@ def ingest(
         ),
         here=here,
         as_json=as_json,
+        leave_out=DECIDING,
     )
 
 
@@ -129,11 +134,12 @@ def _report(
     *,
     here: bool,
     as_json: bool,
+    leave_out: Sequence[str] = (),
 ) -> None:
-    """Measure on a stack and show what was found."""
+    """Measure on a stack, without the services `leave_out`, and show what was found."""
     progress = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        with _stack(here=here, say=progress.print) as stack:
+        with _stack(here=here, leave_out=leave_out, say=progress.print) as stack:
             report = asyncio.run(measure(stack, progress.print))
     except (BenchError, StartError, leo_sdk.LeoRpcError) as error:
         progress.print(f"[red]The bench failed:[/red] {escape(str(error))}")
@@ -145,7 +151,9 @@ def _report(
 
 
 @contextmanager
-def _stack(*, here: bool, say: Callable[[str], None]) -> Iterator[RunningStack]:
+def _stack(
+    *, here: bool, leave_out: Sequence[str], say: Callable[[str], None]
+) -> Iterator[RunningStack]:
     """The stack to measure: a fresh one on free ports that is gone afterwards, or the one here."""
     if here:
         yield find_or_start(data_folder(), say=say)
@@ -156,7 +164,8 @@ def _stack(*, here: bool, say: Callable[[str], None]) -> Iterator[RunningStack]:
     # Under root PostgreSQL runs as another user, who must be able to walk to its folder.
     folder.chmod(0o711)
     try:
-        yield find_or_start(folder, say=say, free_ports=True)
+        settings = {"LEO_SUPERVISOR_LEAVE_OUT": json.dumps(list(leave_out))}
+        yield find_or_start(folder, say=say, free_ports=True, settings=settings)
     finally:
         leo(folder, "down")
         shutil.rmtree(folder, ignore_errors=True)

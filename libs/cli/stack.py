@@ -64,7 +64,7 @@ def up(*, detach: bool, free_ports: bool) -> None:
         if not ours:
             _say_running(folder)
             return
-        stack = Stack(folder, free_ports=free_ports)
+        stack = Stack(folder, free_ports=free_ports, leave_out=settings.leave_out)
         supervisor = Supervisor(folder, stack, Console(), settings, after_kill=after_kill)
         if not asyncio.run(supervisor.run()):
             raise CommandError("the stack was not started; the reason stands above")

@@ -19,7 +19,7 @@ from libs.rpc.errors import StartError
 from libs.supervisor.state import DATABASE, is_locked, read_state, witness_file
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from libs.supervisor.state import StackState
@@ -68,14 +68,15 @@ class RunningStack:
     @asynccontextmanager
     async def client(self, *, tenant_id: str | None = None) -> AsyncIterator[leo_sdk.LeoClient]:
         """A client of all services as the developer, for the platform or for one tenant."""
+        addresses = {process.name: process.address for process in self.state.processes}
         async with (
             self.tokens(tenant_id=tenant_id) as tokens,
             leo_sdk.LeoClient(
                 self.ingest_address,
                 tokens,
-                segment_address=self.state.address("segment"),
-                decision_address=self.state.address("decision"),
-                dispatch_address=self.state.address("dispatch"),
+                segment_address=addresses.get("segment"),
+                decision_address=addresses.get("decision"),
+                dispatch_address=addresses.get("dispatch"),
             ) as client,
         ):
             yield client
@@ -91,7 +92,11 @@ class RunningStack:
 
 
 def find_or_start(
-    folder: Path, *, say: Callable[[str], None], free_ports: bool = False
+    folder: Path,
+    *,
+    say: Callable[[str], None],
+    free_ports: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> RunningStack:
     """The healthy stack of this data folder; where none runs, one is started and left running.
 
@@ -99,6 +104,7 @@ def find_or_start(
         folder: the data folder.
         say: shows the reader what happens.
         free_ports: a stack that is started listens on free ports.
+        settings: further variables of its environment.
 
     Raises:
         StartError: the folder cannot be used, or no stack gets healthy on it.
@@ -108,7 +114,7 @@ def find_or_start(
     else:
         say(f"Starting a stack in {folder}; the first start unpacks PostgreSQL …")
         options = ["--detach"] + ["--free-ports"] * free_ports
-        if leo(folder, "up", *options) != 0:
+        if leo(folder, "up", *options, settings=settings) != 0:
             raise StartError("the stack was not started; the reason stands above")
     deadline = time.monotonic() + HEALTHY_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
@@ -120,13 +126,18 @@ def find_or_start(
     raise StartError(f"the stack in {folder} does not get healthy; `leo status` says more")
 
 
-def leo(folder: Path, *arguments: str, output: TextIO | None = None) -> int:
+def leo(
+    folder: Path,
+    *arguments: str,
+    output: TextIO | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> int:
     """Run a command on this data folder as a person would; the exit status.
 
     What it says goes to standard error, since standard output is the caller's, unless told else.
     """
     command = [sys.executable, "-P", "-m", "libs.cli", *arguments]
-    environment = os.environ | {"LEO_DATA": str(folder)}
+    environment = os.environ | {"LEO_DATA": str(folder)} | dict(settings or {})
     output = output or sys.stderr
     output.flush()
     return subprocess.run(  # noqa: S603, the command is ours

@@ -39,6 +39,7 @@ from libs.supervisor.service import ServiceProcess
 from libs.supervisor.state import DATABASE, simulator_accounts_file, witness_file
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 _DESCRIPTORS: Final = (
@@ -81,14 +82,16 @@ class Stack:
         stages: their names; those of one stage start at the same time, and stop so.
     """
 
-    def __init__(self, folder: Path, *, free_ports: bool) -> None:
+    def __init__(self, folder: Path, *, free_ports: bool, leave_out: Collection[str] = ()) -> None:
         """Lay out the stack.
 
         Args:
             folder: the data folder.
             free_ports: take free ports in place of the settings' addresses.
+            leave_out: services that are not started; the others call them at their addresses.
         """
         self._folder = folder
+        self._rows = (*table.GROUND, *(r for r in table.SERVICES if r.name not in leave_out))
         self._postgres = EmbeddedPostgres(folder)
         self._valkey = EmbeddedValkey(folder)
         self._addresses = {
@@ -100,7 +103,7 @@ class Stack:
             self._addresses = self._free_addresses()
         ground: dict[str, Managed] = {"postgres": self._postgres, "valkey": self._valkey}
         ground |= {row.name: self._process(row) for row in table.GROUND}
-        services = {row.name: self._process(row) for row in table.SERVICES}
+        services = {row.name: self._process(row) for row in self._rows if row not in table.GROUND}
         self.processes: dict[str, Managed] = {**ground, **services}
         self.stages = (tuple(ground), tuple(services))
 
@@ -168,7 +171,7 @@ class Stack:
         problems = []
         with ExitStack() as held:
             # All at once, or two of our own could be given the same one.
-            for row in (*table.GROUND, *table.SERVICES):
+            for row in self._rows:
                 for door in row.all_doors():
                     try:
                         held.enter_context(_listen(self._addresses[door.name]))
