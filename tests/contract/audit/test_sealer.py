@@ -97,6 +97,23 @@ async def test_one_sealer_works_for_a_tenant_at_a_time(site: Site, recorded: Rec
     assert await site.sealer().seal(tenant_id) == 2
 
 
+async def test_what_does_not_fit_into_one_turn_is_sealed_in_the_next(
+    site: Site, migrate: Any, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealer, "SEAL_COUNT_MAX", 3)
+    before = await chain(migrate, recorded.tenant_id)
+    written = []
+    # Of one transaction, and of one each.
+    async with site.ingest.tenant(recorded.tenant_id) as connection:
+        written += [await append(connection) for _ in range(4)]
+    for _ in range(4):
+        async with site.ingest.tenant(recorded.tenant_id) as connection:
+            written.append(await append(connection))
+    await site.seal()
+    assert await chain(migrate, recorded.tenant_id) == before + written
+    assert (await site.verify()).findings == []
+
+
 async def test_several_sealers_at_once_make_one_chain(
     site: Site, migrate: Any, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
