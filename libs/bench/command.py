@@ -106,7 +106,7 @@ def main_job(
 def audit(
     *,
     seals: int = typer.Option(1_000_000, min=1, help="The chain has so many seals;"),
-    rows: int = typer.Option(200_000, min=1, help="another tenant so many recorded rows."),
+    rows: int = typer.Option(500_000, min=1, help="another tenant so many recorded rows."),
     repeats: int = typer.Option(3, min=1, help="How often each is verified."),
     as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - typer reads annotations
@@ -167,7 +168,11 @@ def _failures_as_sentences() -> Iterator[None]:
         yield
     except ProofError as error:
         raise CommandError(str(error)) from error
-    except asyncpg.PostgresError as error:
+    except BrokenProcessPool as error:
+        raise CommandError(
+            "a process of the verification was killed, perhaps for memory; --jobs 1 needs least"
+        ) from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise CommandError(
             f"the database did not answer as it should ({type(error).__name__}); `leo status` "
             "says whether it runs, `leo migrate` brings its schema to this version"

@@ -47,12 +47,15 @@ class ChainCheck:
         self._last_seqs: dict[bytes, int] = {}
         self._rest = b""
         self._is_begun = False
+        self._is_lost = False
         self._tenant = b""
         self._seq = 0
         self._hash = NOTHING_BEFORE
 
     def take(self, data: bytes) -> None:
         """The next bytes of COPY's binary form of tenant_id, seq, entry_id, digest, prev, hash."""
+        if self._is_lost:
+            return
         buffer = self._rest + data
         if not self._is_begun:
             if len(buffer) < _HEADER_BYTES:
@@ -70,8 +73,8 @@ class ChainCheck:
             (count, l_tenant, of, l_seq, number, l_entry, entry) = row[:7]
             l_digest, digest, l_prev, prev, l_found, found = row[7:]
             if (count, l_tenant, l_seq, l_entry, l_digest, l_prev, l_found) != _FORM:
-                # Only where somebody took the checks off the table.
-                raise ValueError("a seal has a hash that is not of 32 bytes")
+                self._lose(tenant, seq)
+                break
             if of != tenant:
                 if tenant:
                     self._last_seqs[tenant] = seq
@@ -93,6 +96,18 @@ class ChainCheck:
         self._tenant, self._seq, self._hash = tenant, seq, last
         if tenant:
             self._last_seqs[tenant] = seq
+
+    def _lose(self, tenant: bytes, seq: int) -> None:
+        """A hash is not of 32 bytes, which the table's checks refuse: nothing can be read on."""
+        self._is_lost = True
+        self.findings.append(
+            Finding(
+                what="seal_changed",
+                tenant_id=str(UUID(bytes=tenant)) if tenant else "",
+                seq=seq + 1,
+                detail="a hash is not of 32 bytes: from here on the seals cannot be read",
+            )
+        )
 
     def _find(self, tenant: bytes, seqs: tuple[int, int], entry: bytes, *, is_linked: bool) -> None:
         expected, number = seqs

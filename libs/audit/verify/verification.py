@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import signal
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -208,6 +209,8 @@ _in_process: Progress | None = None
 def _begin_process(progress: Progress) -> None:
     global _in_process  # noqa: PLW0603 - what a process is given at its start
     _in_process = progress
+    # Ctrl-C reaches every process: this one ends, and the one that a person watches says so.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _run_part(part: _Part) -> _PartResult:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from libs.audit.verify import Finding, Verification
+    from tests.conftest import Connect
     from tests.contract.audit.site import Recorded, Site
 
 TABLES = tuple(RECORDED)
@@ -355,6 +356,19 @@ async def test_a_changed_seal_is_found(site: Site, tamperer: Tamperer, column: s
     found = await site.verify()
     assert found.findings[0].what in ("seal_changed", "seal_unlinked", "entry_changed")
     assert place.is_first_of(found)
+
+
+async def test_a_hash_of_another_length_is_found(
+    site: Site, tamperer: Tamperer, connect: Connect
+) -> None:
+    async with connect(roles.MIGRATE) as owner:
+        await owner.execute("ALTER TABLE audit_seal DROP CONSTRAINT audit_seal_hash_check")
+    await tamperer.run(
+        "UPDATE audit_seal SET hash = '\\x00' WHERE tenant_id = $1 AND seq = 3", tamperer.tenant_id
+    )
+    (first, *_) = (await site.verify()).findings
+    assert (first.what, first.tenant_id, first.seq) == ("seal_changed", str(tamperer.tenant_id), 3)
+    assert "not of 32 bytes" in first.detail
 
 
 async def test_swapped_seals_are_found(site: Site, tamperer: Tamperer) -> None:
