@@ -21,6 +21,7 @@ from libs.bench.audit import measure_audit
 from libs.bench.errors import BenchError
 from libs.bench.ingest import measure_ingest
 from libs.bench.main_job import measure_main_job
+from libs.bench.workload import Channel  # noqa: TC001 - typer reads the annotation
 from libs.rpc.errors import StartError
 from libs.supervisor.running import find_or_start, leo
 from libs.supervisor.state import data_folder
@@ -78,6 +79,9 @@ def main_job(
     profiles: int = typer.Option(2000, min=1, help="so many people, who all agreed to messages."),
     events: int = typer.Option(6000, min=100, help="The rate is measured over so many events,"),
     seconds: float = typer.Option(10.0, min=0.1, help="latency at a tenth of it for so long."),
+    channel: Channel = typer.Option(  # noqa: B008 - the channel is a text, and never changes
+        "zalo-template", help="By which the messages go."
+    ),
     here: bool = typer.Option(
         False, "--here", help="Use the stack of this data folder, not one of the bench's own."
     ),
@@ -95,6 +99,7 @@ def main_job(
             profile_count=profiles,
             event_count=events,
             seconds=seconds,
+            channel=channel,
             say=say,
         ),
         here=here,

@@ -15,10 +15,12 @@ from libs.bench.cost import cost_between, read_meter
 from libs.bench.errors import BenchError
 from libs.bench.machine import machine, versions
 from libs.bench.main_job_report import MainJobReport
+from libs.bench.smtp_alone import measure_smtp_alone
 from libs.bench.workload import RULE_COUNT, condition_of, event_of, make_tenants
 from libs.conditions import compile_condition
 from libs.postgres.queries import load_queries
 from libs.simulator.witness import read_witness
+from libs.supervisor import mail
 from libs.supervisor.books import find_breaches, wait_for_quiet
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ async def measure_main_job(
     profile_count: int,
     event_count: int,
     seconds: float,
+    channel: str,
     say: Callable[[str], None],
 ) -> MainJobReport:
     """Measure rate, then latency at a tenth of it, then the evaluation of the rules alone.
@@ -62,6 +65,7 @@ async def measure_main_job(
         tenant_count, profile_count: how many tenants, with so many people each.
         event_count: for the rate, sent as fast as they are taken.
         seconds: how long latency is measured.
+        channel: by which the messages go. Beside email's rate stands that of its library alone.
         say: shows progress.
 
     Raises:
@@ -75,6 +79,7 @@ async def measure_main_job(
             run=uuid4().hex[:8],
             tenant_count=tenant_count,
             profile_count=profile_count,
+            channel=channel,
             say=say,
         )
         run = _Run(stack, auditor, tenants)
@@ -96,14 +101,20 @@ async def measure_main_job(
         say(f"latency: over {len(latencies):,} events at {rate / 10:,.0f}/s")
 
         settings = dict(await _QUERIES.settings(auditor))
+    library_rate = None
+    if channel == mail.CHANNEL:
+        library_rate = await measure_smtp_alone(event_count)
+        say(f"aiosmtplib alone: {library_rate:,.0f}/s")
     return MainJobReport(
         workload={
+            "channel": channel,
             "tenants": str(tenant_count),
             "profiles each": f"{profile_count:,}",
             "rules each": str(RULE_COUNT),
             "events": f"{event_count:,}",
         },
         accepted_per_second=rate,
+        library_per_second=library_rate,
         settled_per_second=event_count / (at_rest_at - began_at).total_seconds(),
         latency_seconds=latencies,
         evaluation_seconds=evaluate_rules(),

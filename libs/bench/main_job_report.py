@@ -23,6 +23,7 @@ class MainJobReport:
     Attributes:
         workload: facts about what was sent.
         accepted_per_second: from the first event sent to the last message accepted.
+        library_per_second: what the library that speaks to the provider reaches alone, if measured.
         settled_per_second: the same until every receipt was in as well.
         latency_seconds: of each event, from when it was due to when its message was accepted.
         evaluation_seconds: of each asking of all rules about one event.
@@ -31,6 +32,7 @@ class MainJobReport:
 
     workload: dict[str, str]
     accepted_per_second: float
+    library_per_second: float | None
     settled_per_second: float
     latency_seconds: Sequence[float]
     evaluation_seconds: Sequence[float]
@@ -42,6 +44,7 @@ class MainJobReport:
         return {
             "workload": self.workload,
             "accepted_per_second": self.accepted_per_second,
+            "library_per_second": self.library_per_second,
             "settled_per_second": self.settled_per_second,
             "latency_ms": {
                 f"p{percent}": 1e3 * percentile(self.latency_seconds, percent)
@@ -60,6 +63,8 @@ class MainJobReport:
         table.add_column("measure")
         table.add_column("figure", justify="right")
         table.add_row("sustained rate", f"{self.accepted_per_second:,.0f}/s")
+        if self.library_per_second is not None:
+            table.add_row("messages alone, by aiosmtplib", f"{self.library_per_second:,.0f}/s")
         table.add_row("the same, until all receipts are in", f"{self.settled_per_second:,.0f}/s")
         for percent in (50, 99):
             latency = percentile(self.latency_seconds, percent)

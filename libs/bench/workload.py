@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import leo_sdk
 from leo.decision.v1.decision_service_pb2 import Campaign, Choice, Rule
-from leo.dispatch.v1.dispatch_service_pb2 import Template
+from leo.dispatch.v1.dispatch_service_pb2 import ChannelAccount, Template
 from leo.ingest.v1.ingest_service_pb2 import Consent, Event, ProfileInput, Tenant
-from libs.supervisor.zalo import CHANNEL, open_account
+from libs.supervisor import mail, zalo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from libs.supervisor.running import RunningStack
 
+# By which messages can be measured.
+Channel: TypeAlias = Literal["zalo-template", "email"]
 RULE_COUNT: Final = 20
 PURPOSE: Final = "customer-care"
 _TEMPLATE_ID: Final = "320001"
@@ -26,6 +28,8 @@ _PROFILE_BATCH_COUNT: Final = 100
 _CALLS_AT_ONCE: Final = 32
 # A semaphore a tenant; the simulator answers at once, so this is no bound.
 _CONCURRENT_SEND_COUNT: Final = 200
+# A connection takes one message after the other.
+_CONNECTION_COUNT: Final = 32
 _CITIES: Final = ("Hà Nội", "Huế", "Đà Nẵng", "Cần Thơ", "Hồ Chí Minh")
 
 
@@ -35,6 +39,7 @@ class BenchTenant:
 
     tenant_id: str
     profile_count: int
+    channel: str
     client: leo_sdk.LeoClient
 
 
@@ -72,6 +77,7 @@ async def make_tenants(
     run: str,
     tenant_count: int,
     profile_count: int,
+    channel: str,
     say: Callable[[str], None],
 ) -> list[BenchTenant]:
     """Make tenants with people, consents, an account and an active campaign each.
@@ -84,7 +90,7 @@ async def make_tenants(
         for number in range(tenant_count):
             made = await platform.ingest.create_tenant(Tenant(name=f"bench-{run}-{number}"))
             client = await clients.enter_async_context(stack.client(tenant_id=made.tenant_id))
-            tenant = BenchTenant(made.tenant_id, profile_count, client)
+            tenant = BenchTenant(made.tenant_id, profile_count, channel, client)
             await _make_people(tenant)
             await _make_rules(stack, tenant)
             tenants.append(tenant)
@@ -100,7 +106,7 @@ async def _make_people(tenant: BenchTenant) -> None:
         batch = [_profile(number) for number in numbers[start : start + _PROFILE_BATCH_COUNT]]
         await tenant.client.ingest.batch_upsert_profiles(batch)
     consent = Consent(
-        channel=CHANNEL, purpose=PURPOSE, state=Consent.STATE_GRANTED, evidence="bench"
+        channel=tenant.channel, purpose=PURPOSE, state=Consent.STATE_GRANTED, evidence="bench"
     )
     waiting = iter(numbers)
 
@@ -111,11 +117,12 @@ async def _make_people(tenant: BenchTenant) -> None:
     await asyncio.gather(*(agree() for _ in range(_CALLS_AT_ONCE)))
 
 
-async def _make_rules(stack: RunningStack, tenant: BenchTenant) -> None:
-    client = tenant.client
-    account = await open_account(
+async def _open_zalo(
+    stack: RunningStack, tenant: BenchTenant
+) -> tuple[ChannelAccount, dict[str, Any]]:
+    account = await zalo.open_account(
         stack,
-        client,
+        tenant.client,
         tenant_id=tenant.tenant_id,
         name="bench-oa",
         templates=[
@@ -126,19 +133,42 @@ async def _make_rules(stack: RunningStack, tenant: BenchTenant) -> None:
         ],
         concurrent_send_count_max=_CONCURRENT_SEND_COUNT,
     )
+    data = {
+        "customer": "{{ profile.given_name }}",
+        "amount": "{{ event.properties.value_vnd }}",
+    }
+    return account, {"provider_template_id": _TEMPLATE_ID, "data": data}
+
+
+async def _open_mail(
+    stack: RunningStack, tenant: BenchTenant
+) -> tuple[ChannelAccount, dict[str, Any]]:
+    account = await mail.open_account(
+        stack,
+        tenant.client,
+        tenant_id=tenant.tenant_id,
+        name="bench-mail",
+        concurrent_send_count_max=_CONNECTION_COUNT,
+    )
+    data = {
+        "subject": "Cảm ơn {{ profile.given_name }}",
+        "html": "<p>Cảm ơn bạn về đơn hàng {{ event.properties.value_vnd }} đồng.</p>" * 10,
+    }
+    return account, {"data": data}
+
+
+# How each channel gets an account and a message.
+_OPEN: Final = {zalo.CHANNEL: _open_zalo, mail.CHANNEL: _open_mail}
+
+
+async def _make_rules(stack: RunningStack, tenant: BenchTenant) -> None:
+    client = tenant.client
+    account, texts = await _OPEN[tenant.channel](stack, tenant)
     template = await client.dispatch.create_template(
-        Template(
-            name="thanks",
-            channel=CHANNEL,
-            provider_template_id=_TEMPLATE_ID,
-            data={
-                "customer": "{{ profile.given_name }}",
-                "amount": "{{ event.properties.value_vnd }}",
-            },
-        )
+        Template(name="thanks", channel=tenant.channel, **texts)
     )
     choice = Choice(
-        channel=CHANNEL, template_id=template.template_id, account_id=account.account_id
+        channel=tenant.channel, template_id=template.template_id, account_id=account.account_id
     )
     campaign = await client.decisions.create_campaign(Campaign(name="bench"))
     for number in range(RULE_COUNT):
@@ -168,6 +198,7 @@ def _profile(number: int) -> ProfileInput:
         "firstName": f"An {number}",
         "lastName": "Nguyễn",
         "primaryPhone": f"090{number:07d}",
+        "primaryEmail": f"person-{number}@mail.example",
         "livingCity": _CITIES[number % len(_CITIES)],
         "totalTransactionValue": 1_000_000.0,
         "totalCLV": 3_000_000.0,

@@ -22,7 +22,7 @@ async def open_account(
     *,
     tenant_id: str,
     name: str,
-    from_name: str = "",
+    from_name: str = "LEO",
     concurrent_send_count_max: int = 0,
 ) -> ChannelAccount:
     """Make an account known to both sides: to LEO with its secrets, to the server with our webhook.

@@ -55,6 +55,23 @@ def test_the_main_job_is_measured_checked_and_removed() -> None:
     assert "Removed /" in run.stderr
 
 
+def test_email_is_measured_beside_its_library_alone() -> None:
+    run = subprocess.run(
+        [
+            *(LEO, "bench", "main-job", "--channel", "email", "--tenants", "1", "--profiles", "20"),
+            *("--events", "100", "--seconds", "1", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["workload"]["channel"] == "email"
+    assert found["accepted_per_second"] > 0
+    assert found["library_per_second"] > 0
+
+
 def test_the_audit_is_measured_verified_and_removed() -> None:
     run = subprocess.run(
         [LEO, "bench", "audit", "--seals", "2000", "--rows", "450", "--repeats", "2", "--json"],
