@@ -98,7 +98,12 @@ class Database:
 
     @asynccontextmanager
     async def tenant(
-        self, tenant_id: UUID, *, timeout: timedelta | None = None, must_exist: bool = True
+        self,
+        tenant_id: UUID,
+        *,
+        timeout: timedelta | None = None,
+        must_exist: bool = True,
+        one_moment: bool = False,
     ) -> AsyncIterator[Connection]:
         """One transaction in one tenant's context; it commits if the block ends without an error.
 
@@ -107,6 +112,8 @@ class Database:
             timeout: for the whole. Where none is given, what remains of the call that is being
                 answered, and at most the setting statement_timeout.
             must_exist: refuse a tenant that does not exist; False is for the one who creates it.
+            one_moment: let every statement see what the first one saw (REPEATABLE READ), so that
+                much can be read in pages; without it each sees what is committed by then.
 
         Raises:
             TenantMissingError: there is no such tenant.
@@ -115,7 +122,8 @@ class Database:
             StorageConflictError: another transaction was faster.
             DeadlinePassedError: the time is over.
         """
-        async with self._transaction(timeout) as (connection, statement_timeout_ms):
+        isolation = "repeatable_read" if one_moment else None
+        async with self._transaction(timeout, isolation) as (connection, statement_timeout_ms):
             state = await _QUERIES.enter_tenant(
                 connection, tenant_id=tenant_id, statement_timeout_ms=statement_timeout_ms
             )
@@ -144,7 +152,7 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(
-        self, timeout: timedelta | None
+        self, timeout: timedelta | None, isolation: str | None = None
     ) -> AsyncIterator[tuple[Connection, int]]:
         """A transaction, and the milliseconds that a statement in it may take."""
         allowed = self._allowed() if timeout is None else timeout
@@ -155,7 +163,7 @@ class Database:
                 asyncio.timeout((allowed + UNANSWERED_GRACE).total_seconds()) as deadline,
                 self._connection(allowed) as connection,
                 _kinds(connection),
-                connection.transaction(),
+                connection.transaction(isolation=isolation),
             ):
                 yield connection, max(1, int(allowed / timedelta(milliseconds=1)))
         except TimeoutError as error:

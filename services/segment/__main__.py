@@ -22,7 +22,7 @@ async def serve() -> None:
     descriptor = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
     database = await Database.open(PostgresSettings(), application_name="leo-segment")
     try:
-        servicer = SegmentServicer(SegmentStore(database))
+        servicer = SegmentServicer(SegmentStore(database), settings)
         add = partial(add_SegmentServiceServicer_to_server, servicer)
         await serve_until_stopped(Registration(descriptor, add), database, settings.address)
     finally:

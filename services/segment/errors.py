@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from libs.rpc.errors import ExistsError, MissingError
+from libs.rpc.errors import ExistsError, MissingError, StateError
 from libs.rpc.refusals import ConditionRefusedError, FieldsError, RequestReuseError
 
 if TYPE_CHECKING:
@@ -63,4 +63,34 @@ class SegmentMissingError(MissingError):
             resource_type=_RESOURCE_TYPE,
             resource_name=str(segment_id),
             metadata={"segment_id": str(segment_id)},
+        )
+
+
+class SnapshotMissingError(MissingError):
+    """The tenant has no such snapshot."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "SNAPSHOT_MISSING"
+
+    def __init__(self, snapshot_id: UUID) -> None:
+        super().__init__(
+            f"the tenant has no snapshot {snapshot_id}",
+            resource_type="leo.segment.v1.Snapshot",
+            resource_name=str(snapshot_id),
+            metadata={"snapshot_id": str(snapshot_id)},
+        )
+
+
+class SnapshotTooLargeError(StateError):
+    """More people are in the segment than a snapshot may have."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "SNAPSHOT_TOO_LARGE"
+
+    def __init__(self, segment_id: UUID, member_count_max: int) -> None:
+        super().__init__(
+            f"more than {member_count_max} people are in the segment, and a snapshot has at most "
+            "so many; narrow its condition, or raise LEO_SEGMENT_SNAPSHOT_MEMBER_COUNT_MAX",
+            subject=f"segment/{segment_id}",
+            metadata={"segment_id": str(segment_id), "member_count_max": str(member_count_max)},
         )

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from leo.segment.v1 import segment_service_pb2 as pb
 from libs import fields
 from libs.fields import Fields, unstorable
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
-from libs.rpc.paging import PageSizeError, PageTokenError, page_of
+from libs.rpc.paging import PageSizeError, PageTokenError, page_of, token_of
 from services.segment.domain.segment import NewSegment, Segment, check_segment
 from services.segment.errors import FieldInvalidError
 
 if TYPE_CHECKING:
-    from libs.rpc.paging import Page
+    from collections.abc import Sequence
 
+    from libs.rpc.paging import Page
+    from services.segment.domain.snapshot import Member, Snapshot
+
+# Far beyond any snapshot, far below what a bigint takes.
+_POSITION: Final = re.compile("[0-9]{1,9}")
 
 id_of = partial(fields.id_of, FieldInvalidError)
 request_key_of = partial(requests.request_key_of, FieldInvalidError)
@@ -45,17 +51,60 @@ def segment_message(segment: Segment) -> pb.Segment:
     )
 
 
+def snapshot_message(snapshot: Snapshot) -> pb.Snapshot:
+    """A snapshot as stored."""
+    return pb.Snapshot(
+        snapshot_id=str(snapshot.snapshot_id),
+        segment_id=str(snapshot.segment_id),
+        segment_version=snapshot.segment_version,
+        condition=snapshot.condition,
+        member_count=snapshot.member_count,
+        digest=snapshot.digest,
+        create_time=timestamp_of(snapshot.taken_at),
+    )
+
+
+def member_message(member: Member) -> pb.SnapshotMember:
+    """A member of a snapshot."""
+    return pb.SnapshotMember(
+        profile_id=str(member.profile_id) if member.profile_id else "",
+        ext_id=member.ext_id or "",
+        profile_version=member.profile_version,
+        consents=member.consents,
+    )
+
+
 def list_page_of(request: pb.ListSegmentsRequest) -> Page:
     """The page that a request asks for. Raises FieldInvalidError."""
+    page = _page_of(request)
+    if any(map(unstorable, page.after)):
+        raise _foreign_token()
+    return page
+
+
+def member_page_of(request: pb.ListSnapshotMembersRequest) -> tuple[int, int]:
+    """The position of the first member that a request asks for, and how many. As list_page_of."""
+    page = _page_of(request)
+    if not page.after:
+        return 0, page.size
+    (after,) = page.after
+    if not _POSITION.fullmatch(after):
+        raise _foreign_token()
+    return int(after) + 1, page.size
+
+
+def member_page_token(members: Sequence[Member]) -> str:
+    """The token of the page behind these members."""
+    return token_of(str(members[-1].position))
+
+
+def _page_of(request: pb.ListSegmentsRequest | pb.ListSnapshotMembersRequest) -> Page:
     try:
-        page = page_of(request.page_size, request.page_token, key_count=1)
+        return page_of(request.page_size, request.page_token, key_count=1)
     except PageSizeError as error:
         raise FieldInvalidError.of("page_size", "must not be negative") from error
     except PageTokenError as error:
         raise _foreign_token() from error
-    if any(map(unstorable, page.after)):
-        raise _foreign_token()
-    return page
 
 
 def _foreign_token() -> FieldInvalidError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -14,3 +15,5 @@ class SegmentSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LEO_SEGMENT_")
 
     address: str = "127.0.0.1:7052"
+    # A snapshot has at most so many members; a larger segment is refused.
+    snapshot_member_count_max: int = Field(default=1_000_000, ge=1)

@@ -42,6 +42,20 @@ VALUES (
 INSERT INTO segment (tenant_id, segment_id, name, condition, version)
 VALUES (:tenant_id, :tenant_id, 'everybody', 'true', 1);
 
+INSERT INTO segment_snapshot_member (
+    tenant_id, snapshot_id, chunk_no, member_count, profile_nos, profile_versions, consent_keys,
+    consents
+)
+VALUES (:tenant_id, :tenant_id, 0, 1, '{1}', '{1}', '{email.marketing}', '\x01');
+
+INSERT INTO segment_snapshot (
+    tenant_id, snapshot_id, segment_id, segment_version, condition, member_count, digest, taken_at,
+    audit_entry_id
+)
+VALUES (
+    :tenant_id, :tenant_id, :tenant_id, 1, 'true', 1, sha256('snapshot'), leo_now(), :tenant_id
+);
+
 INSERT INTO campaign (tenant_id, campaign_id, name, state)
 VALUES (:tenant_id, :tenant_id, 'welcome', 'active');
 

@@ -22,6 +22,8 @@ TABLES = (
     "profile_consent",
     "profile_consent_version",
     "segment",
+    "segment_snapshot",
+    "segment_snapshot_member",
     "campaign",
     "activation_rule",
     "activation_rule_version",
@@ -41,12 +43,19 @@ APPEND_ONLY = (
     "marketing_event",
     "cdp_profile_version",
     "profile_consent_version",
+    "segment_snapshot",
+    "segment_snapshot_member",
     "activation_rule_version",
     "decision",
     "delivery_attempt",
     "delivery_receipt",
     *PARTITIONS,
 )
+# The trigger that keeps it so; snapshots have one of their own name.
+TRIGGERS = dict.fromkeys(APPEND_ONLY, "append_only") | {
+    "segment_snapshot": "prevent_snapshot_removal",
+    "segment_snapshot_member": "prevent_snapshot_removal",
+}
 # What leo_finder sees of every tenant: keys and what work is found by.
 FOUND_BY = {
     "tenant": {"tenant_id"},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.postgres import roles
-from tests.contract.database.rows import APPEND_ONLY, PARTITIONS, refusal
+from tests.contract.database.rows import APPEND_ONLY, PARTITIONS, TRIGGERS, refusal
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,8 +22,16 @@ CHANGES = (
 
 # By their foreign keys, step by step.
 HANG_ON = {
-    "audit_entry": ("audit_seal", "profile_consent_version", "decision", "delivery_attempt"),
+    "audit_entry": (
+        "audit_seal",
+        "profile_consent_version",
+        "decision",
+        "delivery_attempt",
+        "segment_snapshot",
+        "segment_snapshot_member",
+    ),
     "decision": ("delivery_attempt",),
+    "segment_snapshot": ("segment_snapshot_member",),
 }
 
 
@@ -44,13 +52,13 @@ async def test_probe_fails_without_the_trigger(superuser: Any, table: str, chang
     transaction = superuser.transaction()
     await transaction.start()
     try:
-        await superuser.execute(f"DROP TRIGGER append_only ON {table}")
+        await superuser.execute(f"DROP TRIGGER {TRIGGERS[table]} ON {table}")
         # TRUNCATE goes on to what hangs on the table, and meets the trigger there.
         for dependent in HANG_ON.get(table, ()):
-            await superuser.execute(f"DROP TRIGGER append_only ON {dependent}")
+            await superuser.execute(f"DROP TRIGGER {TRIGGERS[dependent]} ON {dependent}")
         if table == "marketing_event":
             for partition in PARTITIONS:
-                await superuser.execute(f"DROP TRIGGER append_only ON {partition}")
+                await superuser.execute(f"DROP TRIGGER {TRIGGERS[partition]} ON {partition}")
         found = await refusal(superuser, roles.OWNER, change.format(table))
     finally:
         await transaction.rollback()
@@ -62,6 +70,8 @@ DOOR = (
     "DELETE FROM cdp_profile_version",
     "UPDATE profile_consent_version SET evidence = NULL, salt = NULL",
     "DELETE FROM marketing_event",
+    "DELETE FROM segment_snapshot_member",
+    "DELETE FROM segment_snapshot",
     "UPDATE decision SET inputs = NULL, salt = NULL",
     "UPDATE delivery_attempt SET salt = NULL",
     "DELETE FROM delivery_attempt",
@@ -113,6 +123,8 @@ async def test_truncate_is_refused_even_to_an_eraser_who_may(superuser: Any, tab
         "DELETE FROM profile_consent_version",
         "UPDATE cdp_profile_version SET document_digest = sha256('another')",
         "UPDATE marketing_event SET event_type = 'another'",
+        "UPDATE segment_snapshot SET condition = 'false'",
+        "UPDATE segment_snapshot_member SET consents = ''",
         "UPDATE decision SET outcome = 'expired'",
         "UPDATE delivery_attempt SET kind = 'accepted'",
         "UPDATE delivery_receipt SET kind = 'read'",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.postgres import roles
-from tests.contract.database.rows import APPEND_ONLY, FOUND_BY, PARTITIONS, TABLES
+from tests.contract.database.rows import FOUND_BY, PARTITIONS, TABLES, TRIGGERS
 
 if TYPE_CHECKING:
     from tests.conftest import Connect
@@ -19,6 +19,7 @@ ALL_ROLES = (*roles.LOGIN_ROLES, roles.OWNER, roles.ERASER)
 NOT_OURS = "schema_migrations"
 VIEW_READERS = {
     "v_journey": {roles.DECISION, roles.AUDITOR},
+    "v_snapshot_member": {roles.SEGMENT, roles.DECISION, roles.AUDITOR},
     "v_delivery_reached": {roles.DECISION, roles.DISPATCH, roles.AUDITOR},
     "v_ledger_breach": {roles.DECISION, roles.DISPATCH, roles.AUDITOR},
     "v_audit_breach": {roles.DECISION, roles.AUDITOR},
@@ -65,8 +66,10 @@ async def test_append_only_tables_have_the_trigger_and_the_others_a_time_of_upda
         " AND tgenabled = 'O'",
         table,
     )
-    expected = "append_only" if table in APPEND_ONLY else "update_timestamp"
-    assert [row["tgname"] for row in found] == [expected]
+    expected = {TRIGGERS.get(table, "update_timestamp")}
+    if table == "segment_snapshot_member":
+        expected.add("prevent_snapshot_growth")
+    assert {row["tgname"] for row in found} == expected
 
 
 async def test_every_key_leads_with_the_tenant(superuser: Any) -> None:

@@ -28,6 +28,7 @@ FORBIDDEN = "42501"
 READ_ONLY = "25006"
 # Who may read which table; the owner is bound by the policies as everybody is.
 _PEOPLE = {"tenant", "cdp_profiles", "cdp_profile_version", "profile_consent"}
+_SNAPSHOTS = {"segment_snapshot", "segment_snapshot_member"}
 _DELIVERIES = {"delivery_log", "delivery_attempt", "delivery_receipt"}
 READERS = {
     roles.INGEST: {
@@ -37,9 +38,10 @@ READERS = {
         "decision",
         "relay_watermark",
     },
-    roles.SEGMENT: {*_PEOPLE, "segment"},
+    roles.SEGMENT: {*_PEOPLE, *_SNAPSHOTS, "segment"},
     roles.DECISION: {
         *_PEOPLE,
+        *_SNAPSHOTS,
         *_DELIVERIES,
         "marketing_event",
         "segment",

@@ -29,6 +29,7 @@ SERVICES = (
     dispatch.DESCRIPTOR.services_by_name["DispatchService"],
 )
 SEGMENT = segment.Segment(name="hue", condition='profile.city == "Huế"')
+SNAPSHOT = segment.Snapshot(snapshot_id="n", member_count=3)
 CAMPAIGN = decision.Campaign(name="tet")
 RULE = decision.Rule(name="thanks", event_type="purchase")
 TEMPLATE = dispatch.Template(name="thanks", channel="zalo-template", data={"customer": "An"})
@@ -95,6 +96,24 @@ async def serving(services: Services) -> AsyncIterator[str]:
             segment.ListSegmentsRequest(page_size=2, page_token="p"),
             segment.ListSegmentsResponse(segments=[SEGMENT], next_page_token="n"),
             segment.ListSegmentsResponse(segments=[SEGMENT], next_page_token="n"),
+        ),
+        (
+            lambda client: client.segments.create_snapshot("s"),
+            segment.CreateSnapshotRequest(segment_id="s"),
+            segment.CreateSnapshotResponse(snapshot=SNAPSHOT),
+            SNAPSHOT,
+        ),
+        (
+            lambda client: client.segments.get_snapshot("n"),
+            segment.GetSnapshotRequest(snapshot_id="n"),
+            segment.GetSnapshotResponse(snapshot=SNAPSHOT),
+            SNAPSHOT,
+        ),
+        (
+            lambda client: client.segments.list_snapshot_members("n", page_size=2, page_token="p"),
+            segment.ListSnapshotMembersRequest(snapshot_id="n", page_size=2, page_token="p"),
+            segment.ListSnapshotMembersResponse(members=[segment.SnapshotMember(ext_id="an")]),
+            segment.ListSnapshotMembersResponse(members=[segment.SnapshotMember(ext_id="an")]),
         ),
         (
             lambda client: client.decisions.create_campaign(CAMPAIGN),

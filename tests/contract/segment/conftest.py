@@ -24,19 +24,23 @@ from libs.postgres.settings import PostgresSettings
 from libs.rpc.server import Registration, build_server, serving
 from libs.rpc.settings import ServerSettings
 from services.segment.servicer import SegmentServicer
+from services.segment.settings import SegmentSettings
 from services.segment.store import SegmentStore
 from tests.contract.issuers import SECRET, client_of, issuing, jwks_url_of, token_url_of
 from tests.contract.segment.client import Client
+from tests.contract.segment.people import People
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from typing import TypeAlias
     from uuid import UUID
 
-    from tests.conftest import CreateTenant, DsnOf
+    from tests.conftest import Connect, CreateTenant, DsnOf
 
     ClientOf: TypeAlias = Callable[..., Awaitable[Client]]
 
+# More than a chunk, so that a snapshot may have two.
+MEMBER_COUNT_MAX = 12_000
 SCOPES = ("leo.segments.read", "leo.segments.write")
 
 
@@ -60,7 +64,9 @@ async def segment_database(dsn_of: DsnOf) -> AsyncIterator[Database]:
 async def stub(segment_database: Database, realm: str) -> AsyncIterator[SegmentServiceStub]:
     """SegmentService on this test's own database."""
     descriptor = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
-    servicer = SegmentServicer(SegmentStore(segment_database))
+    servicer = SegmentServicer(
+        SegmentStore(segment_database), SegmentSettings(snapshot_member_count_max=MEMBER_COUNT_MAX)
+    )
     registration = Registration(descriptor, partial(add_SegmentServiceServicer_to_server, servicer))
     settings = AuthSettings(issuer=realm, jwks_url=jwks_url_of(realm))
     async with TokenVerifier(settings) as verifier:
@@ -103,3 +109,10 @@ async def client(client_for: ClientOf, tenant_id: UUID) -> Client:
 async def other_client(client_for: ClientOf, create_tenant: CreateTenant) -> Client:
     """Of a second tenant."""
     return await client_for(await create_tenant())
+
+
+@pytest.fixture
+async def people(connect: Connect, tenant_id: UUID) -> AsyncIterator[People]:
+    """Of the first client's tenant."""
+    async with connect(roles.MIGRATE) as connection:
+        yield await People(connection, tenant_id).open()

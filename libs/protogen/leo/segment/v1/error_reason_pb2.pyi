@@ -44,6 +44,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The tenant has no such segment.
     Example: {"reason":"SEGMENT_MISSING","domain":"segment.leo","metadata":{"segment_id":"0199…"}}
     """
+    ERROR_REASON_SNAPSHOT_MISSING: _ErrorReason.ValueType  # 6
+    """The tenant has no such snapshot.
+    Example: {"reason":"SNAPSHOT_MISSING","domain":"segment.leo","metadata":{"snapshot_id":"0199…"}}
+    """
+    ERROR_REASON_SNAPSHOT_TOO_LARGE: _ErrorReason.ValueType  # 7
+    """More people are in the segment than a snapshot may have. Narrow its condition.
+    Example: {"reason":"SNAPSHOT_TOO_LARGE","domain":"segment.leo","metadata":{"member_count_max":"1000000"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the register of reasons in this package. The string in google.rpc.ErrorInfo is the
@@ -71,5 +79,13 @@ Example: {"reason":"SEGMENT_EXISTS","domain":"segment.leo","metadata":{"name":"v
 ERROR_REASON_SEGMENT_MISSING: ErrorReason.ValueType  # 5
 """The tenant has no such segment.
 Example: {"reason":"SEGMENT_MISSING","domain":"segment.leo","metadata":{"segment_id":"0199…"}}
+"""
+ERROR_REASON_SNAPSHOT_MISSING: ErrorReason.ValueType  # 6
+"""The tenant has no such snapshot.
+Example: {"reason":"SNAPSHOT_MISSING","domain":"segment.leo","metadata":{"snapshot_id":"0199…"}}
+"""
+ERROR_REASON_SNAPSHOT_TOO_LARGE: ErrorReason.ValueType  # 7
+"""More people are in the segment than a snapshot may have. Narrow its condition.
+Example: {"reason":"SNAPSHOT_TOO_LARGE","domain":"segment.leo","metadata":{"member_count_max":"1000000"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

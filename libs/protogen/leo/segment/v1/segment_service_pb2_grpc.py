@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SegmentServiceStub:
-    """SegmentService keeps named audiences: conditions over profiles, written in CEL.
+    """SegmentService keeps named audiences: conditions over profiles, written in CEL, and snapshots of who
+    was in one.
 
     The tenant is the one in the token. Every error carries one google.rpc.ErrorInfo with domain
     "segment.leo", or "leo" where the door itself refuses (leo.rpc.v1.ErrorReason).
@@ -53,10 +54,26 @@ class SegmentServiceStub:
                 request_serializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSegmentsRequest.SerializeToString,
                 response_deserializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSegmentsResponse.FromString,
                 _registered_method=True)
+        self.CreateSnapshot = channel.unary_unary(
+                '/leo.segment.v1.SegmentService/CreateSnapshot',
+                request_serializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotRequest.SerializeToString,
+                response_deserializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotResponse.FromString,
+                _registered_method=True)
+        self.GetSnapshot = channel.unary_unary(
+                '/leo.segment.v1.SegmentService/GetSnapshot',
+                request_serializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.GetSnapshotRequest.SerializeToString,
+                response_deserializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.GetSnapshotResponse.FromString,
+                _registered_method=True)
+        self.ListSnapshotMembers = channel.unary_unary(
+                '/leo.segment.v1.SegmentService/ListSnapshotMembers',
+                request_serializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotMembersRequest.SerializeToString,
+                response_deserializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotMembersResponse.FromString,
+                _registered_method=True)
 
 
 class SegmentServiceServicer:
-    """SegmentService keeps named audiences: conditions over profiles, written in CEL.
+    """SegmentService keeps named audiences: conditions over profiles, written in CEL, and snapshots of who
+    was in one.
 
     The tenant is the one in the token. Every error carries one google.rpc.ErrorInfo with domain
     "segment.leo", or "leo" where the door itself refuses (leo.rpc.v1.ErrorReason).
@@ -96,6 +113,44 @@ class SegmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateSnapshot(self, request, context):
+        """CreateSnapshot freezes who is in a segment at this moment: the living, real people for whom its
+        condition holds, each with the version of their profile and what they had consented to. Nobody
+        changes it afterwards. A segment without members gives an empty snapshot. It takes about two
+        seconds for 100,000 profiles of the tenant, so give the call a deadline that fits.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - INVALID_ARGUMENT, REQUEST_ID_REUSED
+        - NOT_FOUND, SEGMENT_MISSING
+        - FAILED_PRECONDITION, SNAPSHOT_TOO_LARGE: metadata has member_count_max
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSnapshot(self, request, context):
+        """GetSnapshot reads one snapshot, without its members.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - NOT_FOUND, SNAPSHOT_MISSING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSnapshotMembers(self, request, context):
+        """ListSnapshotMembers reads the members of a snapshot, always in the same order.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID: also where page_size is negative or page_token none of ours
+        - NOT_FOUND, SNAPSHOT_MISSING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SegmentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +169,21 @@ def add_SegmentServiceServicer_to_server(servicer, server):
                     request_deserializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSegmentsRequest.FromString,
                     response_serializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSegmentsResponse.SerializeToString,
             ),
+            'CreateSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSnapshot,
+                    request_deserializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotRequest.FromString,
+                    response_serializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotResponse.SerializeToString,
+            ),
+            'GetSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSnapshot,
+                    request_deserializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.GetSnapshotRequest.FromString,
+                    response_serializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.GetSnapshotResponse.SerializeToString,
+            ),
+            'ListSnapshotMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSnapshotMembers,
+                    request_deserializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotMembersRequest.FromString,
+                    response_serializer=leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotMembersResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'leo.segment.v1.SegmentService', rpc_method_handlers)
@@ -123,7 +193,8 @@ def add_SegmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SegmentService:
-    """SegmentService keeps named audiences: conditions over profiles, written in CEL.
+    """SegmentService keeps named audiences: conditions over profiles, written in CEL, and snapshots of who
+    was in one.
 
     The tenant is the one in the token. Every error carries one google.rpc.ErrorInfo with domain
     "segment.leo", or "leo" where the door itself refuses (leo.rpc.v1.ErrorReason).
@@ -200,6 +271,87 @@ class SegmentService:
             '/leo.segment.v1.SegmentService/ListSegments',
             leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSegmentsRequest.SerializeToString,
             leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSegmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.segment.v1.SegmentService/CreateSnapshot',
+            leo_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotRequest.SerializeToString,
+            leo_dot_segment_dot_v1_dot_segment__service__pb2.CreateSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.segment.v1.SegmentService/GetSnapshot',
+            leo_dot_segment_dot_v1_dot_segment__service__pb2.GetSnapshotRequest.SerializeToString,
+            leo_dot_segment_dot_v1_dot_segment__service__pb2.GetSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSnapshotMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.segment.v1.SegmentService/ListSnapshotMembers',
+            leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotMembersRequest.SerializeToString,
+            leo_dot_segment_dot_v1_dot_segment__service__pb2.ListSnapshotMembersResponse.FromString,
             options,
             channel_credentials,
             insecure,

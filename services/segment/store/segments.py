@@ -1,16 +1,16 @@
-"""Everything that segment reads and writes; the statements stand in queries.sql."""
+"""Segments as they are now."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libs.postgres.queries import load_queries
 from services.segment.domain.segment import Segment
 from services.segment.errors import (
     RequestIdReusedError,
     SegmentExistsError,
     SegmentMissingError,
 )
+from services.segment.store.statements import QUERIES
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -19,14 +19,11 @@ if TYPE_CHECKING:
     from libs.rpc.requests import RequestKey
     from services.segment.domain.segment import NewSegment
 
-_QUERIES = load_queries(__file__)
 
-
-class SegmentStore:
+class Segments:
     """The table segment."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    _database: Database
 
     async def insert_segment(
         self, tenant_id: UUID, segment_id: UUID, segment: NewSegment, request: RequestKey | None
@@ -38,7 +35,7 @@ class SegmentStore:
             SegmentExistsError: the name is taken.
         """
         async with self._database.tenant(tenant_id) as connection:
-            row = await _QUERIES.insert_segment(
+            row = await QUERIES.insert_segment(
                 connection,
                 tenant_id=tenant_id,
                 segment_id=segment_id,
@@ -51,7 +48,7 @@ class SegmentStore:
             if row is not None:
                 return Segment(**row)
             if request is not None:
-                first = await _QUERIES.select_segment_of_request(
+                first = await QUERIES.select_segment_of_request(
                     connection, tenant_id=tenant_id, request_id=request.request_id
                 )
                 if first is not None:
@@ -68,7 +65,7 @@ class SegmentStore:
             SegmentMissingError: the tenant has no such segment.
         """
         async with self._database.tenant(tenant_id) as connection:
-            row = await _QUERIES.select_segment(
+            row = await QUERIES.select_segment(
                 connection, tenant_id=tenant_id, segment_id=segment_id
             )
         if row is None:
@@ -82,7 +79,7 @@ class SegmentStore:
         async with self._database.tenant(tenant_id) as connection:
             return [
                 Segment(**row)
-                async for row in _QUERIES.select_segments(
+                async for row in QUERIES.select_segments(
                     connection, tenant_id=tenant_id, after_name=after_name, count_max=count_max
                 )
             ]
