@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-Scope = Literal["segment", "rule"]
+Scope = Literal["segment", "rule", "launch"]
 
 
 class Type(Enum):
@@ -89,7 +89,10 @@ _RULE_FIELDS: Final = {
 
 
 def fields_of(scope: Scope) -> dict[str, Field]:
-    """The fields of a kind of condition by their full names: only a rule has an event."""
+    """The fields of a kind of condition by their full names.
+
+    Only a rule about events has an event; one that is launched reads what a segment does.
+    """
     return _RULE_FIELDS if scope == "rule" else _SEGMENT_FIELDS
 
 

@@ -114,7 +114,9 @@ class Names:
             usage = 'consent.granted("email", "marketing")'
             return self._source.error(expression, f"consent is asked as {usage}", usage)
         if root == EVENT and EVENT not in self._roots:
-            return self._source.error(expression, "a segment has no event; only a rule has one")
+            return self._source.error(
+                expression, f"a {self._scope} has no event; only a rule about events has one"
+            )
         if name in _EXAMPLES:
             example = _EXAMPLES[name]
             return self._source.error(

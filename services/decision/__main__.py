@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 from leo.decision.v1 import decision_service_pb2
 from leo.decision.v1.decision_service_pb2_grpc import add_DecisionServiceServicer_to_server
@@ -14,11 +15,15 @@ from libs.process import run_command, serve_until_stopped
 from libs.relay import DISPATCH, dispatching, ringing, sweep_until_stopped
 from libs.rpc.errors import StartError
 from libs.rpc.server import Registration
+from services.decision.launcher import Launcher
 from services.decision.sealer import sealers_of
 from services.decision.servicer import DecisionServicer
 from services.decision.settings import AuditSettings, DecisionSettings
-from services.decision.store import DecisionStore
+from services.decision.store import DecisionStore, LaunchFinder
 from services.decision.usecases import Activator
+
+if TYPE_CHECKING:
+    from libs.relay.work import Worker
 
 
 async def serve() -> None:
@@ -36,17 +41,22 @@ async def serve() -> None:
 
 
 async def work() -> None:
-    """Hand decisions to dispatch that nobody handed over, and seal the audit, until SIGTERM."""
+    """Decide about launches, hand decisions over that nobody handed over, and seal the audit.
+
+    Until SIGTERM.
+    """
     address = DecisionSettings().dispatch_address
     if not address:
         raise StartError("LEO_DECISION_DISPATCH_ADDRESS is empty: say where dispatch listens")
-    await sweep_until_stopped(
-        DISPATCH,
-        dispatching,
-        address,
-        application_name="leo-decision-work",
-        beside=lambda database, finder: sealers_of(database, finder, AuditSettings()),
-    )
+    async with ringing(address, dispatching) as ring:
+
+        def beside(database: Database, finder: Database) -> list[Worker]:
+            launcher = Launcher(DecisionStore(database), LaunchFinder(finder), ring)
+            return [launcher, *sealers_of(database, finder, AuditSettings())]
+
+        await sweep_until_stopped(
+            DISPATCH, dispatching, address, application_name="leo-decision-work", beside=beside
+        )
 
 
 if __name__ == "__main__":

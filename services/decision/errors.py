@@ -145,3 +145,90 @@ class EventMissingError(MissingError):
             resource_name=str(event_id),
             metadata={"event_id": str(event_id)},
         )
+
+
+class CampaignInactiveError(StateError):
+    """The campaign does not act, so it cannot be launched."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "CAMPAIGN_STATE"
+
+    def __init__(self, campaign_id: UUID, state: str) -> None:
+        super().__init__(
+            f"the campaign is {state}; only an active one can be launched",
+            subject=f"campaign/{campaign_id}",
+            metadata={"campaign_id": str(campaign_id), "state": state},
+        )
+
+
+class RuleTriggerError(StateError):
+    """The rule is about events, not launched."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "RULE_TRIGGER"
+
+    def __init__(self, rule_id: UUID) -> None:
+        super().__init__(
+            "the rule is about events; launch one whose trigger is TRIGGER_LAUNCH",
+            subject=f"rule/{rule_id}",
+            metadata={"rule_id": str(rule_id)},
+        )
+
+
+class RuleNotValidError(StateError):
+    """The rule is not valid yet, or not any more."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "RULE_NOT_VALID"
+
+    def __init__(self, rule_id: UUID) -> None:
+        super().__init__(
+            "the rule is not valid now; change valid_from_time or valid_until_time, or wait",
+            subject=f"rule/{rule_id}",
+            metadata={"rule_id": str(rule_id)},
+        )
+
+
+class TemplateNeedsEventError(StateError):
+    """A template of a launched rule says something of an event, which a launch does not have."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "TEMPLATE_NEEDS_EVENT"
+
+    def __init__(self, field: str, text: str, *, line: int, column: int) -> None:
+        super().__init__(
+            f"{field} names a template that reads an event (data.{text}, line {line}, column "
+            f"{column}), and a launch has none; take one without event fields",
+            subject=field,
+            metadata={"field": field, "text": text, "line": str(line), "column": str(column)},
+        )
+
+
+class SnapshotMissingError(MissingError):
+    """The tenant has no such snapshot."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "SNAPSHOT_MISSING"
+
+    def __init__(self, snapshot_id: UUID) -> None:
+        super().__init__(
+            f"the tenant has no snapshot {snapshot_id}",
+            resource_type="leo.segment.v1.Snapshot",
+            resource_name=str(snapshot_id),
+            metadata={"snapshot_id": str(snapshot_id)},
+        )
+
+
+class LaunchMissingError(MissingError):
+    """The tenant has no such launch."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "LAUNCH_MISSING"
+
+    def __init__(self, launch_id: UUID) -> None:
+        super().__init__(
+            f"the tenant has no launch {launch_id}",
+            resource_type="leo.decision.v1.CampaignLaunch",
+            resource_name=str(launch_id),
+            metadata={"launch_id": str(launch_id)},
+        )

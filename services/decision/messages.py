@@ -33,15 +33,16 @@ from services.decision.errors import FieldInvalidError
 from services.decision.usecases import Activation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
     from libs.rpc.errors import LeoError
     from libs.rpc.paging import Page
     from services.decision.domain.audit_entry import AuditEntry
     from services.decision.domain.campaign import Campaign, State
+    from services.decision.domain.launching import CampaignLaunch, Estimate
     from services.decision.domain.record import JourneyStep, StoredDecision
-    from services.decision.domain.rule import Rule
+    from services.decision.domain.rule import Rule, Trigger
     from services.decision.usecases import Undecided
 
 BATCH_COUNT_MAX = 500
@@ -109,6 +110,7 @@ def terms_of(message: pb.Rule) -> RuleTerms:
     time_to_live = _span(found, message, "time_to_live")
     terms = RuleTerms(
         name=message.name,
+        trigger=_trigger(found, message.trigger),
         event_type=message.event_type,
         condition=message.condition,
         segment_id=found.id("segment_id", message.segment_id),
@@ -145,6 +147,7 @@ def rule_message(rule: Rule) -> pb.Rule:
         etag=rule.etag,
         campaign_id=str(rule.campaign_id),
         name=terms.name,
+        trigger=pb.Rule.Trigger.Value(f"TRIGGER_{terms.trigger.upper()}"),
         event_type=terms.event_type,
         condition=terms.condition,
         segment_id=str(terms.segment_id) if terms.segment_id else "",
@@ -319,6 +322,72 @@ def audit_entry_message(entry: AuditEntry) -> pb.AuditEntry:
     )
     message.details.update(entry.details)
     return message
+
+
+def launch_message(launch: CampaignLaunch) -> pb.CampaignLaunch:
+    """A launch as it is now."""
+    return pb.CampaignLaunch(
+        launch_id=str(launch.launch_id),
+        campaign_id=str(launch.campaign_id),
+        rule_id=str(launch.rule_id),
+        rule_version=launch.rule_version,
+        snapshot_id=str(launch.snapshot_id),
+        member_count=launch.member_count,
+        state=pb.CampaignLaunch.State.Value(f"STATE_{launch.state.upper()}"),
+        create_time=timestamp_of(launch.created_at),
+        expire_time=timestamp_of(launch.expires_at),
+        end_time=timestamp_of(launch.ended_at) if launch.ended_at else None,
+    )
+
+
+def outcome_counts(counts: Mapping[str, int]) -> list[pb.OutcomeCount]:
+    """How often each outcome came, the most frequent first."""
+    return [
+        pb.OutcomeCount(
+            outcome=pb.Decision.Outcome.Value(f"OUTCOME_{outcome.upper()}"), count=count
+        )
+        for outcome, count in _by_frequency(counts)
+    ]
+
+
+def estimate_message(estimate: Estimate) -> pb.LaunchEstimate:
+    """What would come of a launch."""
+    return pb.LaunchEstimate(
+        member_count=estimate.member_count,
+        asked_count=estimate.asked_count,
+        outcome_counts=outcome_counts(estimate.outcomes),
+        channel_counts=[
+            pb.ChannelCount(channel=channel, count=count)
+            for channel, count in _by_frequency(estimate.channels)
+        ],
+    )
+
+
+def launch_page_of(request: pb.ListCampaignLaunchesRequest) -> tuple[Page, UUID | None]:
+    """The page that a request asks for, and the id before which it begins."""
+    try:
+        page = page_of(request.page_size, request.page_token, key_count=1)
+        return page, UUID(page.after[0]) if page.after else None
+    except PageSizeError as error:
+        raise FieldInvalidError.of("page_size", "must not be negative") from error
+    except ValueError as error:
+        raise FieldInvalidError.of(
+            "page_token", "must be the next_page_token of the page before"
+        ) from error
+
+
+def _by_frequency(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _trigger(found: Fields, trigger: pb.Rule.Trigger.ValueType) -> Trigger:
+    match trigger:
+        case pb.Rule.TRIGGER_UNSPECIFIED | pb.Rule.TRIGGER_EVENT:
+            return "event"
+        case pb.Rule.TRIGGER_LAUNCH:
+            return "launch"
+    found.refuse("trigger", "must be TRIGGER_EVENT or TRIGGER_LAUNCH")
+    return "event"
 
 
 def _duration_of(span: timedelta) -> Duration:

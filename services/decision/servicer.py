@@ -8,6 +8,7 @@ from leo.decision.v1 import decision_service_pb2 as pb
 from leo.decision.v1.decision_service_pb2_grpc import DecisionServiceServicer
 from libs.auth.caller import current_origin, current_tenant
 from libs.rpc.call import current_call
+from libs.rpc.paging import token_of
 from services.decision import messages, usecases
 from services.decision.usecases import Activation
 
@@ -116,6 +117,52 @@ class DecisionServicer(DecisionServiceServicer):
                 messages.activation_result(event_id, answer, call_id)
                 for event_id, answer in zip(event_ids, answers, strict=True)
             ]
+        )
+
+    async def LaunchCampaign(
+        self, request: pb.LaunchCampaignRequest, context: Context
+    ) -> pb.LaunchCampaignResponse:
+        rule_id = messages.id_of("rule_id", request.rule_id)
+        snapshot_id = messages.id_of("snapshot_id", request.snapshot_id)
+        origin = current_origin(messages.request_key_of(request))
+        if request.validate_only:
+            estimate = await usecases.estimate_launch(
+                self._store,
+                current_tenant(),
+                rule_id,
+                snapshot_id,
+                timeout=current_call().deadline_remaining(),
+                origin=origin,
+            )
+            return pb.LaunchCampaignResponse(estimate=messages.estimate_message(estimate))
+        launch = await usecases.launch_campaign(
+            self._store, current_tenant(), rule_id, snapshot_id, origin
+        )
+        return pb.LaunchCampaignResponse(launch=messages.launch_message(launch))
+
+    async def GetCampaignLaunch(
+        self, request: pb.GetCampaignLaunchRequest, context: Context
+    ) -> pb.GetCampaignLaunchResponse:
+        launch, counts = await usecases.get_campaign_launch(
+            self._store, current_tenant(), messages.id_of("launch_id", request.launch_id)
+        )
+        return pb.GetCampaignLaunchResponse(
+            launch=messages.launch_message(launch), outcome_counts=messages.outcome_counts(counts)
+        )
+
+    async def ListCampaignLaunches(
+        self, request: pb.ListCampaignLaunchesRequest, context: Context
+    ) -> pb.ListCampaignLaunchesResponse:
+        campaign_id = None
+        if request.campaign_id:
+            campaign_id = messages.id_of("campaign_id", request.campaign_id)
+        page, before = messages.launch_page_of(request)
+        launches, more = await usecases.list_campaign_launches(
+            self._store, current_tenant(), campaign_id, page, before
+        )
+        return pb.ListCampaignLaunchesResponse(
+            launches=map(messages.launch_message, launches),
+            next_page_token=token_of(str(launches[-1].launch_id)) if more else "",
         )
 
     async def GetJourney(

@@ -17,7 +17,7 @@ from services.decision.store import DecidedElsewhereError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from libs.rpc.paging import Page
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from services.decision.domain.audit_entry import AuditEntry, AuditFilter
     from services.decision.domain.campaign import Campaign, NewCampaign, State
     from services.decision.domain.deciding import Event, Person
+    from services.decision.domain.launching import CampaignLaunch, Estimate
     from services.decision.domain.record import JourneyStep, StoredDecision
     from services.decision.domain.rule import Rule, RuleTerms
     from services.decision.domain.rule_set import RuleSet
@@ -69,7 +70,7 @@ async def create_rule(
     store: DecisionStore, tenant_id: UUID, campaign_id: UUID, terms: RuleTerms, origin: Origin
 ) -> Rule:
     """Add a rule to a campaign. Raises ConditionInvalidError, and what the store raises."""
-    check_condition(terms.condition)
+    check_condition(terms.condition, terms.scope)
     return await store.create_rule(tenant_id, uuid7(), campaign_id, terms, origin)
 
 
@@ -86,7 +87,7 @@ async def update_rule(
 
     def checked(rule: Rule) -> RuleTerms:
         terms = change(rule)
-        check_condition(terms.condition)
+        check_condition(terms.condition, terms.scope)
         return terms
 
     return await store.update_rule(tenant_id, rule_id, etag=etag, change=checked, origin=origin)
@@ -102,6 +103,68 @@ async def list_rules(
     """One page of rules, and whether there are more."""
     rules = await store.list_rules(tenant_id, campaign_id, after=after, count_max=page.size + 1)
     return rules[: page.size], len(rules) > page.size
+
+
+async def launch_campaign(
+    store: DecisionStore, tenant_id: UUID, rule_id: UUID, snapshot_id: UUID, origin: Origin
+) -> CampaignLaunch:
+    """Store a launch; whoever works on launches decides about its members.
+
+    Raises ConditionInvalidError, and what the store raises.
+    """
+    return await store.create_launch(
+        tenant_id,
+        uuid7(),
+        rule_id=rule_id,
+        snapshot_id=snapshot_id,
+        check=_can_be_asked,
+        origin=origin,
+    )
+
+
+async def estimate_launch(
+    store: DecisionStore,
+    tenant_id: UUID,
+    rule_id: UUID,
+    snapshot_id: UUID,
+    *,
+    timeout: timedelta,
+    origin: Origin,
+) -> Estimate:
+    """What would come of a launch now. Raises ConditionInvalidError, and what the store raises."""
+    return await store.estimate_launch(
+        tenant_id,
+        rule_id=rule_id,
+        snapshot_id=snapshot_id,
+        check=_can_be_asked,
+        timeout=timeout,
+        origin=origin,
+    )
+
+
+def _can_be_asked(rule: Rule) -> None:
+    check_condition(rule.terms.condition, rule.terms.scope)
+
+
+async def get_campaign_launch(
+    store: DecisionStore, tenant_id: UUID, launch_id: UUID
+) -> tuple[CampaignLaunch, dict[str, int]]:
+    """One launch, and its decisions by outcome. Raises LaunchMissingError."""
+    return await store.get_launch(tenant_id, launch_id)
+
+
+async def list_campaign_launches(
+    store: DecisionStore,
+    tenant_id: UUID,
+    campaign_id: UUID | None,
+    page: Page,
+    before: UUID | None,
+) -> tuple[list[CampaignLaunch], bool]:
+    """One page of launches, and whether there are more."""
+    launches = await store.list_launches(
+        tenant_id, campaign_id, before=before, count_max=page.size + 1
+    )
+    return launches[: page.size], len(launches) > page.size
 
 
 async def get_journey(store: DecisionStore, tenant_id: UUID, event_id: UUID) -> list[JourneyStep]:

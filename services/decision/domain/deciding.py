@@ -1,4 +1,4 @@
-"""What is decided about one event: a pure function of what is known at one moment."""
+"""What is decided about one event, and how a rule is asked: pure functions of one moment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from libs.conditions import Condition, Problem
-    from services.decision.domain.rule import QuietHours, Rule
+    from services.decision.domain.rule import QuietHours, Rule, Trigger
     from services.decision.domain.rule_set import AskedRule, RuleSet, Segment
 
 Outcome = Literal[
@@ -96,18 +96,21 @@ class Verdict:
     inputs: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """What every rule is asked about.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What a rule is asked about.
 
     Attributes:
+        trigger, began_at: what set the rule off, and when: an event's time, or a launch's.
+        time_zone: in which quiet hours are meant.
         values: what conditions read.
         basis: the inputs that every verdict has.
     """
 
-    event: Event
+    trigger: Trigger
+    began_at: datetime
     person: Person
-    rules: RuleSet
+    time_zone: str
     now: datetime
     values: dict[str, Any]
     basis: dict[str, Any]
@@ -128,7 +131,7 @@ def decide(event: Event, person: Person | None, rules: RuleSet, now: datetime) -
         "now": now.isoformat(),
     }
     if person is None or not person.may_be_reached:
-        return [_nobody(person, basis)]
+        return [nobody(person, basis)]
     values = {
         "event": {
             "type": event.event_type,
@@ -140,42 +143,59 @@ def decide(event: Event, person: Person | None, rules: RuleSet, now: datetime) -
         "consent": person.consents,
         "now": now,
     }
-    case = _Case(event, person, rules, now, values, basis)
+    case = Case(
+        trigger="event",
+        began_at=event.occurred_at,
+        person=person,
+        time_zone=rules.time_zone,
+        now=now,
+        values=values,
+        basis=basis,
+    )
     verdicts: list[Verdict] = []
     unmet: list[tuple[Condition, Sequence[Problem]]] = []
-    for asked in rules.about(event.event_type):
-        if not _is_valid(asked.rule, event):
+    about = rules.about(event.event_type)
+    for asked in about:
+        if not asked.rule.terms.is_valid_at(event.occurred_at):
             continue
-        condition = asked.condition
-        if isinstance(condition, Broken):
-            reason = _cannot_be_asked(asked.rule, f"its condition {condition}")
-            verdicts.append(Verdict(outcome="error", reason=reason, rule=asked.rule, inputs=basis))
-            continue
-        # A condition that ends unknown is not met.
-        answer = condition.evaluate(values)
-        if answer.met:
-            verdicts.append(_ask(asked, condition, case))
+        answer = ask(asked, case)
+        if isinstance(answer, Verdict):
+            verdicts.append(answer)
         else:
-            unmet.append((condition, answer.problems))
-    return verdicts or [_no_rule(case, unmet)]
+            unmet.append(answer)
+    return verdicts or [_no_rule(event, len(about), case, unmet)]
 
 
-def _no_rule(case: _Case, unmet: Iterable[tuple[Condition, Sequence[Problem]]]) -> Verdict:
+def ask(asked: AskedRule, case: Case) -> Verdict | tuple[Condition, Sequence[Problem]]:
+    """The verdict of a rule; or, where its condition is not met, that and what was missing."""
+    condition = asked.condition
+    if isinstance(condition, Broken):
+        reason = _cannot_be_asked(asked.rule, f"its condition {condition}")
+        return Verdict(outcome="error", reason=reason, rule=asked.rule, inputs=case.basis)
+    # A condition that ends unknown is not met.
+    answer = condition.evaluate(case.values)
+    return _check(asked, condition, case) if answer.met else (condition, answer.problems)
+
+
+def _no_rule(
+    event: Event,
+    asked_count: int,
+    case: Case,
+    unmet: Iterable[tuple[Condition, Sequence[Problem]]],
+) -> Verdict:
     """That no rule is met, with everything that their conditions read, and what was missing."""
     read: dict[str, Any] = {}
     problems: dict[str, None] = {}
     for condition, missing in unmet:
         _merge(read, condition.inputs(case.values))
         problems |= dict.fromkeys(map(str, missing))
-    event_type = case.event.event_type
-    asked = len(case.rules.about(event_type))
-    reason = f'no active rule is about events of type "{event_type}"'
-    if asked:
-        reason = f"none of {asked} rules about this type of event is met{_unknown(problems)}"
+    reason = f'no active rule is about events of type "{event.event_type}"'
+    if asked_count:
+        reason = f"none of {asked_count} rules about this type of event is met{unknown(problems)}"
     return Verdict(outcome="no_rule", reason=reason, inputs=case.basis | {"condition": read})
 
 
-def _unknown(problems: Iterable[object]) -> str:
+def unknown(problems: Iterable[object]) -> str:
     """The end of a reason: which values were missing or of another type; never the values."""
     told = ", ".join(map(str, problems))
     return f"; unknown, because {told}" if told else ""
@@ -189,7 +209,8 @@ def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
             into[name] = value
 
 
-def _nobody(person: Person | None, basis: dict[str, Any]) -> Verdict:
+def nobody(person: Person | None, basis: dict[str, Any]) -> Verdict:
+    """That there is nobody to reach, and why."""
     if person is None:
         reason = "there is no profile with the event's profile_ext_id"
     elif person.row["state"] != "active":
@@ -199,15 +220,7 @@ def _nobody(person: Person | None, basis: dict[str, Any]) -> Verdict:
     return Verdict(outcome="no_profile", reason=reason, inputs=basis)
 
 
-def _is_valid(rule: Rule, event: Event) -> bool:
-    """Whether the rule was valid when the event happened."""
-    terms, happened = rule.terms, event.occurred_at
-    return (terms.valid_from is None or happened >= terms.valid_from) and (
-        terms.valid_until is None or happened < terms.valid_until
-    )
-
-
-def _ask(asked: AskedRule, condition: Condition, case: _Case) -> Verdict:
+def _check(asked: AskedRule, condition: Condition, case: Case) -> Verdict:
     """The verdict of a rule whose condition is met: the first check that fails, or to act."""
     rule, terms, person, now = asked.rule, asked.rule.terms, case.person, case.now
     inputs = case.basis | {
@@ -223,10 +236,9 @@ def _ask(asked: AskedRule, condition: Condition, case: _Case) -> Verdict:
     outcome, reason = _look_in_segment(asked, case, inputs)
     if outcome is not None:
         return verdict(outcome, reason)
-    if case.event.occurred_at + terms.time_to_live <= now:
-        return verdict(
-            "expired", f"the event is older than the {in_words(terms.time_to_live)} it is worth"
-        )
+    if case.began_at + terms.time_to_live <= now:
+        worth = in_words(terms.time_to_live)
+        return verdict("expired", f"the {case.trigger} is older than the {worth} it is worth")
     inputs["hold_out_bucket"] = bucket = hold_out_bucket(rule.rule_id, person.profile_id)
     if bucket < terms.hold_out_percent:
         return verdict("hold_out", f"held out, as {terms.hold_out_percent} of 100 people are")
@@ -240,8 +252,8 @@ def _ask(asked: AskedRule, condition: Condition, case: _Case) -> Verdict:
         return verdict(outcome, reason)
     not_before = None
     if terms.quiet_hours is not None:
-        inputs["time_zone"] = case.rules.time_zone
-        not_before = quiet_until(terms.quiet_hours, now, case.rules.time_zone)
+        inputs["time_zone"] = case.time_zone
+        not_before = quiet_until(terms.quiet_hours, now, case.time_zone)
     return verdict(
         "acted",
         "waits for quiet hours to end" if not_before else "every check passed",
@@ -252,7 +264,7 @@ def _ask(asked: AskedRule, condition: Condition, case: _Case) -> Verdict:
 
 
 def _look_in_segment(
-    asked: AskedRule, case: _Case, inputs: dict[str, Any]
+    asked: AskedRule, case: Case, inputs: dict[str, Any]
 ) -> tuple[Outcome | None, str]:
     """Why the rule's segment keeps it from acting; None if it does not, or there is none."""
     membership = asked.membership
@@ -266,7 +278,7 @@ def _look_in_segment(
         return None, ""
     return (
         "not_in_segment",
-        f"the person is not in the rule's segment{_unknown(answer.problems)}",
+        f"the person is not in the rule's segment{unknown(answer.problems)}",
     )
 
 

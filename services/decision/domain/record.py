@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from services.decision.domain.deciding import Person, Verdict
+    from services.decision.domain.rule import Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,8 @@ class JourneyStep:
 
 
 def decision_row(
-    event_id: UUID,
+    trigger: Trigger,
+    trigger_id: UUID,
     ordinal: int,
     verdict: Verdict,
     *,
@@ -68,8 +70,8 @@ def decision_row(
     cooldown = rule.terms.cooldown if rule else None
     return {
         "decision_id": uuid7(),
-        "trigger_kind": "event",
-        "trigger_id": event_id,
+        "trigger_kind": trigger,
+        "trigger_id": trigger_id,
         "profile_id": person.profile_id if person else None,
         "profile_version": person.version if person else None,
         "ordinal": ordinal,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from libs.addressing import ADDRESS_KINDS
@@ -14,7 +14,11 @@ from libs.fields import unstorable
 from services.decision.errors import ConditionInvalidError
 
 if TYPE_CHECKING:
+    from libs.conditions import Scope
     from libs.fields import Fields
+
+# What sets a rule off: an event of its type, or a launch of it over a snapshot.
+Trigger = Literal["event", "launch"]
 
 CHOICE_COUNT_MAX = 8
 PRIORITY_MAX = 1000
@@ -49,9 +53,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleTerms:
-    """What a rule says: everything that a version keeps."""
+    """What a rule says: everything that a version keeps.
+
+    Attributes:
+        event_type, segment_id: of a launched rule, empty and None: it has no event, and its people
+            are those of the snapshot.
+    """
 
     name: str
+    trigger: Trigger = "event"
     event_type: str
     condition: str
     segment_id: UUID | None
@@ -64,6 +74,17 @@ class RuleTerms:
     time_to_live: timedelta
     valid_from: datetime | None
     valid_until: datetime | None
+
+    @property
+    def scope(self) -> Scope:
+        """What the condition may read."""
+        return "rule" if self.trigger == "event" else "launch"
+
+    def is_valid_at(self, time: datetime) -> bool:
+        """Whether the rule is valid for what begins at a time."""
+        return (self.valid_from is None or time >= self.valid_from) and (
+            self.valid_until is None or time < self.valid_until
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +106,10 @@ class Rule:
 def check_terms(found: Fields, terms: RuleTerms) -> None:
     """Note in `found` everything that is wrong with a rule but what its condition means."""
     found.name("name", terms.name)
-    found.name("event_type", terms.event_type)
+    if terms.trigger == "event":
+        found.name("event_type", terms.event_type)
+    else:
+        _check_launched(found, terms)
     if problem := unstorable(terms.condition):
         found.refuse("condition", problem)
     found.kebab("purpose", terms.purpose)
@@ -113,6 +137,13 @@ def check_terms(found: Fields, terms: RuleTerms) -> None:
             found.refuse(f"choices[{index}].channel", f"is not a known channel; known: {known}")
 
 
+def _check_launched(found: Fields, terms: RuleTerms) -> None:
+    if terms.event_type:
+        found.refuse("event_type", "must be empty: a launch has no event")
+    if terms.segment_id is not None:
+        found.refuse("segment_id", "must be empty: a launch goes to the people of a snapshot")
+
+
 def _check_quiet_hours(found: Fields, quiet_hours: QuietHours) -> None:
     for name, text in (("start", quiet_hours.start), ("end", quiet_hours.end)):
         if not _TIME_OF_DAY.fullmatch(text):
@@ -121,14 +152,14 @@ def _check_quiet_hours(found: Fields, quiet_hours: QuietHours) -> None:
         found.refuse("quiet_hours.end", "must differ from start")
 
 
-def check_condition(condition: str) -> None:
+def check_condition(condition: str, scope: Scope = "rule") -> None:
     """Compile the condition, which also makes it ready for its first use.
 
     Raises:
-        ConditionInvalidError: it is no condition of a rule.
+        ConditionInvalidError: it is no condition of a rule, or reads an event in a launched one.
     """
     try:
-        compile_condition(condition or _ALWAYS, "rule")
+        compile_condition(condition or _ALWAYS, scope)
     except ConditionError as error:
         raise ConditionInvalidError(
             str(error), line=error.line, column=error.column, expected=error.expected
@@ -138,7 +169,7 @@ def check_condition(condition: str) -> None:
 def condition_problem(terms: RuleTerms) -> str:
     """Why a stored condition cannot be asked any more, and where; empty while it can."""
     try:
-        compile_condition(condition_of(terms), "rule")
+        compile_condition(condition_of(terms), terms.scope)
     except ConditionError as error:
         return str(error)
     return ""
@@ -153,6 +184,7 @@ def document_of(terms: RuleTerms) -> dict[str, Any]:
     """The terms as the JSON that a version stores; spans are whole microseconds."""
     return {
         "name": terms.name,
+        "trigger": terms.trigger,
         "event_type": terms.event_type,
         "condition": terms.condition,
         "segment_id": str(terms.segment_id) if terms.segment_id else None,
@@ -184,6 +216,8 @@ def terms_of(document: dict[str, Any]) -> RuleTerms:
     valid_from, valid_until = document["valid_from"], document["valid_until"]
     return RuleTerms(
         name=document["name"],
+        # Versions from before there were launches do not say it.
+        trigger=document.get("trigger", "event"),
         event_type=document["event_type"],
         condition=document["condition"],
         segment_id=UUID(document["segment_id"]) if document["segment_id"] else None,

@@ -43,7 +43,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class AskedRule:
-    """A rule as events ask it.
+    """A rule as events and launches ask it.
 
     Attributes:
         condition: the rule's own.
@@ -76,14 +76,16 @@ class RuleSet:
     def __post_init__(self) -> None:
         by_event_type = defaultdict(list)
         for rule in self.rules:
+            if rule.terms.trigger != "event":
+                continue
             segment_id = rule.terms.segment_id
             segment = self.segments[segment_id] if segment_id else None
             by_event_type[rule.terms.event_type].append(
                 AskedRule(
                     rule=rule,
-                    condition=_compiled(condition_of(rule.terms), "rule"),
+                    condition=compiled(condition_of(rule.terms), "rule"),
                     segment=segment,
-                    membership=_compiled(segment.condition, "segment") if segment else None,
+                    membership=compiled(segment.condition, "segment") if segment else None,
                 )
             )
         # The way of dataclasses to set what follows from the other fields of a frozen one.
@@ -103,7 +105,8 @@ class RuleSet:
                     yield asked.rule, f"the condition of its segment {asked.membership}"
 
 
-def _compiled(text: str, scope: Scope) -> Condition | Broken:
+def compiled(text: str, scope: Scope) -> Condition | Broken:
+    """A condition that was checked when it was stored, ready to be asked if it still can be."""
     try:
         return compile_condition(text, scope)
     except ConditionError as error:

@@ -10,6 +10,7 @@ import orjson
 from libs import audit
 from services.decision.domain.campaign import Campaign, may_become
 from services.decision.domain.rule import Rule, document_of
+from services.decision.domain.texts import find_event
 from services.decision.errors import (
     CampaignExistsError,
     CampaignMissingError,
@@ -19,6 +20,7 @@ from services.decision.errors import (
     RequestIdReusedError,
     RuleExistsError,
     RuleMissingError,
+    TemplateNeedsEventError,
 )
 from services.decision.store.rule_sets import rule_of
 from services.decision.store.statements import QUERIES
@@ -119,7 +121,8 @@ class Campaigns:
         """Store a rule in its first version; a repeated request gets its first answer.
 
         Raises:
-            CampaignMissingError, ReferenceMissingError, RuleExistsError, RequestIdReusedError.
+            CampaignMissingError, ReferenceMissingError, TemplateNeedsEventError, RuleExistsError,
+            RequestIdReusedError.
         """
         request = origin.request
         async with self._database.tenant(tenant_id) as connection:
@@ -179,7 +182,8 @@ class Campaigns:
             origin: who asks.
 
         Raises:
-            RuleMissingError, EtagMismatchError, ReferenceMissingError, RuleExistsError.
+            RuleMissingError, EtagMismatchError, ReferenceMissingError, TemplateNeedsEventError,
+            RuleExistsError.
         """
         async with self._database.tenant(tenant_id) as connection:
             if not await QUERIES.lock_rule(connection, tenant_id=tenant_id, rule_id=rule_id):
@@ -306,6 +310,7 @@ async def _check_references(connection: Connection, tenant_id: UUID, terms: Rule
     if terms.segment_id is not None and not found["has_segment"]:
         raise ReferenceMissingError("rule.segment_id", "names no segment of the tenant")
     templates = orjson.loads(found["template_channels"])
+    texts = orjson.loads(found["template_texts"])
     accounts = orjson.loads(found["account_channels"])
     for index, choice in enumerate(terms.choices):
         if templates.get(str(choice.template_id)) != choice.channel:
@@ -315,4 +320,12 @@ async def _check_references(connection: Connection, tenant_id: UUID, terms: Rule
         if accounts.get(str(choice.account_id)) != choice.channel:
             raise ReferenceMissingError(
                 f"rule.choices[{index}].account_id", "names no account of the channel"
+            )
+        place = find_event(texts[str(choice.template_id)]) if terms.trigger == "launch" else None
+        if place is not None:
+            raise TemplateNeedsEventError(
+                f"rule.choices[{index}].template_id",
+                place.name,
+                line=place.line,
+                column=place.column,
             )

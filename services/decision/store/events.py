@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from libs import audit
 from services.decision.domain.deciding import Event, Person
-from services.decision.domain.record import StoredDecision, decision_row, leaf_of, new_salt
+from services.decision.domain.record import StoredDecision, decision_row
+from services.decision.store.decisions import insert_decisions
+from services.decision.store.people import lock_people, note_last_acted, people_of
 from services.decision.store.statements import QUERIES
 
 if TYPE_CHECKING:
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from services.decision.domain.deciding import Verdict
     from services.decision.domain.rule_set import RuleSet
     from services.decision.store.rule_sets import RuleSets
-
-
-class DecidedElsewhereError(Exception):
-    """Somebody else decided one of the events at the same time; nothing was written."""
 
 
 class Events:
@@ -66,10 +62,17 @@ class Events:
             if not events:
                 return decisions, before, []
             people = await _people(connection, tenant_id, events)
+            await lock_people(connection, tenant_id, people.values())
             # Behind the locks on them: whoever decided about one of them before us has committed,
             # and our rules are not older than theirs.
             moment = await self._rule_sets.moment(connection, tenant_id)
-            await _note_last_acted(connection, tenant_id, events, people, moment.rules)
+            cooling = [
+                asked.rule.rule_id
+                for event_type in {event.event_type for event in events}
+                for asked in moment.rules.about(event_type)
+                if asked.rule.terms.cooldown is not None
+            ]
+            await note_last_acted(connection, tenant_id, people.values(), cooling)
             rows = []
             for event in events:
                 person = people.get(event.profile_ext_id)
@@ -78,6 +81,7 @@ class Events:
                     person.note(verdicts, moment.now)
                 rows += [
                     decision_row(
+                        "event",
                         event.event_id,
                         ordinal,
                         verdict,
@@ -90,7 +94,7 @@ class Events:
             # Everybody inserts in the order of the ids, so that two batches cannot deadlock.
             rows.sort(key=lambda row: (row["trigger_id"].int, row["ordinal"]))
             if rows:
-                await _insert(connection, tenant_id, rows, origin)
+                await insert_decisions(connection, tenant_id, rows, origin)
         for row in rows:
             decisions.setdefault(row["trigger_id"], []).append(_decision(row))
         acting = [row["decision_id"] for row in rows if row["outcome"] == "acted"]
@@ -122,83 +126,13 @@ async def _events(
 async def _people(
     connection: Connection, tenant_id: UUID, events: Sequence[Event]
 ) -> dict[str, Person]:
-    """The people of the events by ext_id, each locked until the end of the transaction."""
+    """The people of the events by ext_id."""
     ext_ids = sorted({event.profile_ext_id for event in events})
     rows = [
         row async for row in QUERIES.select_people(connection, tenant_id=tenant_id, ext_ids=ext_ids)
     ]
-    consents: dict[UUID, dict[str, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
-    profile_ids = [row["profile_id"] for row in rows]
-    async for row in QUERIES.select_consents(
-        connection, tenant_id=tenant_id, profile_ids=profile_ids
-    ):
-        consents[row["profile_id"]][row["channel"]][row["purpose"]] = row["state"]
-    people = {
-        row["ext_id"]: Person(
-            profile_id=row["profile_id"],
-            profile_no=row["profile_no"],
-            version=row["version"],
-            row=dict(row) | {"attributes": orjson.loads(row["attributes"])},
-            consents=consents.get(row["profile_id"], {}),
-        )
-        for row in rows
-    }
-    numbers = sorted(person.profile_no for person in people.values())
-    async for _ in QUERIES.lock_people(connection, tenant_id=tenant_id, profile_nos=numbers):
-        pass
-    return people
-
-
-async def _note_last_acted(
-    connection: Connection,
-    tenant_id: UUID,
-    events: Sequence[Event],
-    people: Mapping[str, Person],
-    rules: RuleSet,
-) -> None:
-    """Tell the people when the rules that have a cooldown acted for them last."""
-    cooling = [
-        asked.rule.rule_id
-        for event_type in {event.event_type for event in events}
-        for asked in rules.about(event_type)
-        if asked.rule.terms.cooldown is not None
-    ]
-    by_id = {person.profile_id: person for person in people.values()}
-    if cooling and by_id:
-        async for row in QUERIES.select_last_acted(
-            connection, tenant_id=tenant_id, rule_ids=cooling, profile_ids=list(by_id)
-        ):
-            by_id[row["profile_id"]].last_acted[row["rule_id"]] = row["acted_at"]
-
-
-async def _insert(
-    connection: Connection, tenant_id: UUID, rows: list[dict[str, Any]], origin: Origin
-) -> None:
-    salts = [new_salt() for _ in rows]
-    entry_id = await audit.append(
-        connection,
-        kind="decided",
-        actor=origin.actor,
-        call_id=origin.call_id,
-        recorded_table="decision",
-        leaves=[leaf_of(tenant_id, row, salt) for row, salt in zip(rows, salts, strict=True)],
-        details={},
-    )
-    inserted = await QUERIES.insert_decisions(
-        connection,
-        tenant_id=tenant_id,
-        audit_entry_id=entry_id,
-        decisions=orjson.dumps(
-            [
-                row | {"leaf_no": leaf_no, "salt": f"\\x{salt.hex()}"}
-                for leaf_no, (row, salt) in enumerate(zip(rows, salts, strict=True))
-            ],
-            # The driver's UUIDs are of a class of its own, which orjson does not know.
-            default=str,
-        ).decode(),
-    )
-    if inserted != len(rows):
-        raise DecidedElsewhereError
+    people = await people_of(connection, tenant_id, rows)
+    return {row["ext_id"]: person for row, person in zip(rows, people, strict=True)}
 
 
 def _decision(row: Mapping[str, Any]) -> StoredDecision:

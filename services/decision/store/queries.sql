@@ -102,6 +102,11 @@ SELECT
         WHERE tenant_id = :tenant_id AND template_id = ANY(:template_ids::uuid[])
     ) AS template_channels,
     (
+        SELECT coalesce(jsonb_object_agg(template_id, data), '{}')
+        FROM message_template
+        WHERE tenant_id = :tenant_id AND template_id = ANY(:template_ids::uuid[])
+    ) AS template_texts,
+    (
         SELECT coalesce(jsonb_object_agg(account_id, channel), '{}')
         FROM channel_account
         WHERE tenant_id = :tenant_id AND account_id = ANY(:account_ids::uuid[])
@@ -236,3 +241,151 @@ WHERE
     )
 ORDER BY e.created_at DESC, e.entry_id DESC
 LIMIT :count_max;
+
+-- name: insert_launch$
+-- Nothing comes back for a request that came before.
+INSERT INTO campaign_launch (
+    tenant_id, launch_id, campaign_id, rule_id, rule_version, snapshot_id, state, actor, request_id,
+    request_digest
+)
+VALUES (
+    :tenant_id, :launch_id, :campaign_id, :rule_id, :rule_version, :snapshot_id, 'running', :actor,
+    :request_id, :request_digest
+)
+ON CONFLICT (tenant_id, request_id) DO NOTHING
+RETURNING created_at;
+
+-- name: select_launch_of_request^
+SELECT launch_id, request_digest
+FROM campaign_launch
+WHERE tenant_id = :tenant_id AND request_id = :request_id;
+
+-- name: select_rule_to_launch^
+-- As it is now, with the state of its campaign and the time.
+SELECT
+    r.rule_id, r.campaign_id, v.version, v.document, v.created_at, c.state AS campaign_state,
+    leo_now() AS now
+FROM activation_rule AS r
+JOIN campaign AS c ON c.tenant_id = r.tenant_id AND c.campaign_id = r.campaign_id
+JOIN activation_rule_version AS v
+    ON v.tenant_id = r.tenant_id AND v.rule_id = r.rule_id AND v.version = r.version
+WHERE r.tenant_id = :tenant_id AND r.rule_id = :rule_id;
+
+-- name: select_snapshot^
+SELECT snapshot_id, member_count, digest, segment_id, segment_version, condition
+FROM segment_snapshot
+WHERE tenant_id = :tenant_id AND snapshot_id = :snapshot_id;
+
+-- name: select_launches
+-- The newest first: ids are UUIDv7. One, or those of one campaign, or all, behind an id.
+SELECT
+    n.launch_id, n.campaign_id, n.rule_id, n.rule_version, n.snapshot_id, s.member_count,
+    CASE WHEN n.state = 'running' AND c.state = 'paused' THEN 'paused' ELSE n.state END AS state,
+    n.created_at,
+    n.created_at + (v.document ->> 'time_to_live_us')::bigint * interval '1 microsecond'
+        AS expires_at,
+    CASE WHEN n.state <> 'running' THEN n.updated_at END AS ended_at
+FROM campaign_launch AS n
+JOIN segment_snapshot AS s ON s.tenant_id = n.tenant_id AND s.snapshot_id = n.snapshot_id
+JOIN campaign AS c ON c.tenant_id = n.tenant_id AND c.campaign_id = n.campaign_id
+JOIN activation_rule_version AS v
+    ON v.tenant_id = n.tenant_id AND v.rule_id = n.rule_id AND v.version = n.rule_version
+WHERE
+    n.tenant_id = :tenant_id
+    AND (:launch_id::uuid IS NULL OR n.launch_id = :launch_id)
+    AND (:campaign_id::uuid IS NULL OR n.campaign_id = :campaign_id)
+    AND (:before::uuid IS NULL OR n.launch_id < :before)
+ORDER BY n.launch_id DESC
+LIMIT :count_max;
+
+-- name: count_outcomes
+-- What stands in the decisions of a launch: nobody keeps count beside them.
+SELECT outcome, count(*) AS count
+FROM decision
+WHERE tenant_id = :tenant_id AND trigger_kind = 'launch' AND trigger_id = :launch_id
+GROUP BY outcome;
+
+-- name: find_tenants_to_launch
+-- As leo_finder: the tenants with launches that have members left.
+SELECT DISTINCT tenant_id
+FROM campaign_launch
+WHERE state = 'running'
+ORDER BY tenant_id;
+
+-- name: try_lock$
+-- As leo_finder: until the transaction ends, one process works on the launches of a tenant.
+SELECT pg_try_advisory_xact_lock(hashtextextended('launch ' || :tenant_id, 0));
+
+-- name: select_running_launches
+-- Those of paused campaigns wait.
+SELECT n.launch_id
+FROM campaign_launch AS n
+JOIN campaign AS c ON c.tenant_id = n.tenant_id AND c.campaign_id = n.campaign_id
+WHERE n.tenant_id = :tenant_id AND n.state = 'running' AND c.state <> 'paused'
+ORDER BY n.launch_id;
+
+-- name: select_launch_to_decide^
+-- A launch keeps the version of its rule; the state of the campaign is now's.
+SELECT
+    n.snapshot_id, n.state, n.actor, n.created_at AS began_at, c.state AS campaign_state,
+    n.rule_id, n.campaign_id, v.version, v.document, v.created_at, leo_now() AS now
+FROM campaign_launch AS n
+JOIN campaign AS c ON c.tenant_id = n.tenant_id AND c.campaign_id = n.campaign_id
+JOIN activation_rule_version AS v
+    ON v.tenant_id = n.tenant_id AND v.rule_id = n.rule_id AND v.version = n.rule_version
+WHERE n.tenant_id = :tenant_id AND n.launch_id = :launch_id;
+
+-- name: select_members
+-- The members of a snapshot at some positions, as they are now: every one, or one of each so many.
+-- Who was erased has no profile any more, and nothing is decided about them.
+SELECT
+    u.profile_version AS member_version,
+    (
+        SELECT true
+        FROM decision AS d
+        WHERE
+            d.tenant_id = :tenant_id
+            AND d.trigger_kind = 'launch'
+            AND d.trigger_id = :launch_id::uuid
+            AND d.profile_id = p.profile_id
+        LIMIT 1
+    ) IS NOT NULL AS is_decided,
+    p.profile_id, p.profile_no, p.version, p.ext_id, p.state, p.context, p.given_name,
+    p.middle_name, p.family_name, p.gender, p.birth_year, p.birth_month, p.birth_day, p.language,
+    p.city, p.country, p.emails, p.phones, p.zalo_user_id, p.labels, p.source_segment_ids,
+    p.funnel_stage, p.transaction_value_vnd, p.lifetime_value_vnd, p.churn_score, p.attributes,
+    p.created_at, p.updated_at
+FROM segment_snapshot_member AS c
+CROSS JOIN LATERAL (
+    SELECT
+        greatest(:first - c.chunk_no * 10000, 0) AS first,
+        least(:last - c.chunk_no * 10000, c.member_count - 1) AS last
+) AS s
+CROSS JOIN LATERAL unnest(
+    c.profile_nos[s.first + 1 : s.last + 1], c.profile_versions[s.first + 1 : s.last + 1]
+) WITH ORDINALITY AS u (profile_no, profile_version, place)
+JOIN cdp_profiles AS p ON p.tenant_id = c.tenant_id AND p.profile_no = u.profile_no
+WHERE
+    c.tenant_id = :tenant_id
+    AND c.snapshot_id = :snapshot_id
+    AND c.chunk_no BETWEEN :first / 10000 AND :last / 10000
+    AND (c.chunk_no * 10000 + s.first + u.place - 1) % :stride = 0
+ORDER BY p.profile_no;
+
+-- name: count_waiting$
+-- Messages of these accounts that should be on their way; no further than the limit.
+SELECT count(*)
+FROM (
+    SELECT FROM delivery_log
+    WHERE
+        tenant_id = :tenant_id
+        AND account_id = ANY(:account_ids::uuid[])
+        AND state IN ('pending', 'retry_wait')
+        AND due_at <= leo_now()
+    LIMIT :count_max
+) AS waiting;
+
+-- name: finish_launch!
+UPDATE campaign_launch
+SET state = 'succeeded'
+WHERE tenant_id = :tenant_id AND launch_id = :launch_id AND state = 'running';

@@ -68,6 +68,11 @@ VALUES (:tenant_id, :tenant_id, 1, '{}');
 INSERT INTO rule_set (tenant_id, version)
 VALUES (:tenant_id, 1);
 
+INSERT INTO campaign_launch (
+    tenant_id, launch_id, campaign_id, rule_id, rule_version, snapshot_id, state, actor
+)
+VALUES (:tenant_id, :tenant_id, :tenant_id, :tenant_id, 1, :tenant_id, 'running', 'test');
+
 INSERT INTO decision (
     tenant_id, decision_id, trigger_kind, trigger_id, profile_id, profile_version, ordinal,
     rule_set_version, rule_id, outcome, reason, expires_at, audit_entry_id, leaf_no

@@ -28,6 +28,7 @@ TABLES = (
     "activation_rule",
     "activation_rule_version",
     "rule_set",
+    "campaign_launch",
     "decision",
     "relay_watermark",
     "message_template",
@@ -64,6 +65,7 @@ FOUND_BY = {
     "relay_watermark": {"tenant_id", "hop", "position"},
     "audit_entry": {"tenant_id", "transaction_id"},
     "audit_seal": {"tenant_id", "seq"},
+    "campaign_launch": {"tenant_id", "state"},
     "delivery_log": {"tenant_id", "account_id", "state", "due_at", "lease_until"},
 }
 # As fill.sql makes them.

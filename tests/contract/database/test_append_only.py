@@ -71,7 +71,7 @@ DOOR = (
     "UPDATE profile_consent_version SET evidence = NULL, salt = NULL",
     "DELETE FROM marketing_event",
     "DELETE FROM segment_snapshot_member",
-    "DELETE FROM segment_snapshot",
+    "WITH launches AS (DELETE FROM campaign_launch) DELETE FROM segment_snapshot",
     "UPDATE decision SET inputs = NULL, salt = NULL",
     "UPDATE delivery_attempt SET salt = NULL",
     "DELETE FROM delivery_attempt",

@@ -19,6 +19,7 @@ ALL_ROLES = (*roles.LOGIN_ROLES, roles.OWNER, roles.ERASER)
 NOT_OURS = "schema_migrations"
 VIEW_READERS = {
     "v_journey": {roles.DECISION, roles.AUDITOR},
+    "v_consequence": {roles.DECISION, roles.AUDITOR},
     "v_snapshot_member": {roles.SEGMENT, roles.DECISION, roles.AUDITOR},
     "v_delivery_reached": {roles.DECISION, roles.DISPATCH, roles.AUDITOR},
     "v_ledger_breach": {roles.DECISION, roles.DISPATCH, roles.AUDITOR},

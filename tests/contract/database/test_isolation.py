@@ -49,6 +49,7 @@ READERS = {
         "activation_rule",
         "activation_rule_version",
         "rule_set",
+        "campaign_launch",
         "decision",
         "relay_watermark",
         "message_template",
@@ -58,7 +59,9 @@ READERS = {
     },
     roles.DISPATCH: {
         *_PEOPLE,
+        *_SNAPSHOTS,
         *_DELIVERIES,
+        "campaign_launch",
         "marketing_event",
         "decision",
         "message_template",

@@ -83,6 +83,41 @@ class Client:
         )
         return response
 
+    async def launch_campaign(
+        self, rule_id: str, snapshot_id: UUID | str, request_id: str = ""
+    ) -> pb.CampaignLaunch:
+        request = pb.LaunchCampaignRequest(
+            rule_id=rule_id, snapshot_id=str(snapshot_id), request_id=request_id
+        )
+        response: pb.LaunchCampaignResponse = await self._call("LaunchCampaign", request)
+        assert not response.HasField("estimate")
+        return response.launch
+
+    async def estimate_launch(
+        self, rule_id: str, snapshot_id: UUID | str, request_id: str = ""
+    ) -> pb.LaunchEstimate:
+        request = pb.LaunchCampaignRequest(
+            rule_id=rule_id,
+            snapshot_id=str(snapshot_id),
+            request_id=request_id,
+            validate_only=True,
+        )
+        response: pb.LaunchCampaignResponse = await self._call("LaunchCampaign", request)
+        assert not response.HasField("launch")
+        return response.estimate
+
+    async def get_campaign_launch(self, launch_id: str) -> pb.GetCampaignLaunchResponse:
+        response: pb.GetCampaignLaunchResponse = await self._call(
+            "GetCampaignLaunch", pb.GetCampaignLaunchRequest(launch_id=launch_id)
+        )
+        return response
+
+    async def list_campaign_launches(self, **request: Any) -> pb.ListCampaignLaunchesResponse:
+        response: pb.ListCampaignLaunchesResponse = await self._call(
+            "ListCampaignLaunches", pb.ListCampaignLaunchesRequest(**request)
+        )
+        return response
+
     async def _call(self, name: str, request: Any) -> Any:
         try:
             return await getattr(self._stub, name)(request, timeout=20, metadata=self._metadata)
@@ -96,3 +131,11 @@ def outcomes_of(result: pb.ActivationResult) -> list[str]:
         pb.Decision.Outcome.Name(decision.outcome).removeprefix("OUTCOME_")
         for decision in result.decisions
     ]
+
+
+def counts_of(counted: pb.GetCampaignLaunchResponse | pb.LaunchEstimate) -> dict[str, int]:
+    """How often each outcome came, such as {"ACTED": 3}."""
+    return {
+        pb.Decision.Outcome.Name(each.outcome).removeprefix("OUTCOME_"): each.count
+        for each in counted.outcome_counts
+    }

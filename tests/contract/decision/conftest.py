@@ -24,15 +24,16 @@ from libs.postgres.database import Database
 from libs.postgres.settings import PostgresSettings
 from libs.rpc.server import Registration, build_server, serving
 from libs.rpc.settings import ServerSettings
+from services.decision.launcher import Launcher
 from services.decision.servicer import DecisionServicer
-from services.decision.store import DecisionStore
+from services.decision.store import DecisionStore, LaunchFinder
 from services.decision.usecases import Activator
 from tests.contract.decision.client import Client
 from tests.contract.decision.world import World
 from tests.contract.issuers import SECRET, client_of, issuing, jwks_url_of, token_url_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from typing import TypeAlias
     from uuid import UUID
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     ClientOf: TypeAlias = Callable[..., Awaitable[Client]]
     Ring: TypeAlias = Callable[[UUID, list[UUID]], None]
+    NewLauncher: TypeAlias = Callable[[], Awaitable[Launcher]]
     Serve: TypeAlias = Callable[..., Awaitable[Any]]
 
 SCOPES = ("leo.decisions.read", "leo.decisions.write", "leo.audit.read")
@@ -91,8 +93,8 @@ class Bell:
     def __init__(self) -> None:
         self.rung: list[tuple[UUID, list[UUID]]] = []
 
-    def __call__(self, tenant_id: UUID, decision_ids: list[UUID]) -> None:
-        self.rung.append((tenant_id, decision_ids))
+    def __call__(self, tenant_id: UUID, decision_ids: Sequence[UUID]) -> None:
+        self.rung.append((tenant_id, list(decision_ids)))
 
     @property
     def decision_ids(self) -> list[UUID]:
@@ -137,6 +139,30 @@ async def client(client_for: ClientOf, tenant_id: UUID) -> Client:
 async def campaign_id(client: Client) -> str:
     """Of an active campaign."""
     return await client.active_campaign()
+
+
+@pytest.fixture
+async def new_launcher(dsn_of: DsnOf, bell: Bell) -> AsyncIterator[NewLauncher]:
+    """Makes one more worker of launches, as another process has it."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(role: str) -> Database:
+            database = await Database.open(
+                PostgresSettings(dsn=SecretStr(dsn_of(role))), application_name="test"
+            )
+            stack.push_async_callback(database.close)
+            return database
+
+        async def make() -> Launcher:
+            store = DecisionStore(await opened(roles.DECISION))
+            return Launcher(store, LaunchFinder(await opened(roles.FINDER)), bell)
+
+        yield make
+
+
+@pytest.fixture
+async def launcher(new_launcher: NewLauncher) -> Launcher:
+    return await new_launcher()
 
 
 @pytest.fixture

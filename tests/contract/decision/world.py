@@ -44,7 +44,7 @@ class World:
         )
         return self
 
-    async def template(self, channel: str = CHANNEL) -> UUID:
+    async def template(self, channel: str = CHANNEL, **texts: str) -> UUID:
         template_id: UUID = uuid7()
         await self._put(
             "message_template",
@@ -52,7 +52,7 @@ class World:
             version=1,
             name=template_id.hex,
             channel=channel,
-            data="{}",
+            data=orjson.dumps(texts).decode(),
         )
         return template_id
 
@@ -137,7 +137,7 @@ class World:
             profile_version=row["profile_version"],
             purpose=PURPOSE,
             recipient_ref="phone:0",
-            dedupe_key=bytes(32),
+            dedupe_key=delivery_id.bytes * 2,
             state="pending",
             due_at=row["decided_at"],
             expires_at=row["expires_at"],
@@ -149,11 +149,108 @@ class World:
         values: dict[str, Any] = {
             "campaign_id": campaign_id,
             "name": "thanks",
+            "trigger": pb.Rule.TRIGGER_EVENT,
             "event_type": "purchase",
             "purpose": PURPOSE,
             "choices": [self.choice],
         }
         return pb.Rule(**(values | changes))
+
+    def launched_rule(self, campaign_id: str, **changes: Any) -> pb.Rule:
+        """A rule that goes out by a launch."""
+        launched = {"name": "hello", "event_type": "", "trigger": pb.Rule.TRIGGER_LAUNCH}
+        return self.rule(campaign_id, **(launched | changes))
+
+    async def crowd(self, count: int) -> None:
+        """So many people p0, p1 … in Huế with a phone, who consented to PURPOSE."""
+        await self._connection.execute(
+            """
+            INSERT INTO cdp_profiles (
+                tenant_id, profile_id, ext_id, version, state, context, city, phones,
+                document_digest
+            )
+            SELECT
+                $1, gen_random_uuid(), 'p' || n, 2, 'active', 'production', 'Huế',
+                ARRAY['+84901234567'], sha256('document')
+            FROM generate_series(0, $2::int - 1) AS n
+            ORDER BY n
+            """,
+            self.tenant_id,
+            count,
+        )
+        await self._connection.execute(
+            """
+            INSERT INTO profile_consent (
+                tenant_id, profile_id, channel, purpose, state, version, evidence, consented_at
+            )
+            SELECT $1, profile_id, $2, $3, 'granted', 1, 'form', leo_now()
+            FROM cdp_profiles
+            WHERE tenant_id = $1 AND ext_id LIKE 'p%'
+            """,
+            self.tenant_id,
+            CHANNEL,
+            PURPOSE,
+        )
+
+    async def snapshot(self) -> UUID:
+        """Everybody, as segment would freeze them; the digest is not a real one."""
+        snapshot_id: UUID = uuid7()
+        segment_id = UUID(await self.segment("true"))
+        await self._put(
+            "audit_entry",
+            entry_id=snapshot_id,
+            kind="snapshot_created",
+            actor="test",
+            call_id="call",
+            member_count=0,
+            root=bytes(32),
+            details="{}",
+        )
+        # The members come first, and the row that closes them last.
+        async with self._connection.transaction():
+            await self._connection.execute(
+                """
+                INSERT INTO segment_snapshot_member (
+                    tenant_id, snapshot_id, chunk_no, member_count, profile_nos, profile_versions,
+                    consent_keys, consents
+                )
+                SELECT $1, $2, chunk_no, count(*), array_agg(profile_no ORDER BY profile_no),
+                    array_agg(version ORDER BY profile_no), '{}', ''
+                FROM (
+                    SELECT
+                        profile_no, version,
+                        (row_number() OVER (ORDER BY profile_no) - 1) / 10000 AS chunk_no
+                    FROM cdp_profiles
+                    WHERE tenant_id = $1
+                ) AS member
+                GROUP BY chunk_no
+                """,
+                self.tenant_id,
+                snapshot_id,
+            )
+            await self._connection.execute(
+                """
+                INSERT INTO segment_snapshot (
+                    tenant_id, snapshot_id, segment_id, segment_version, condition, member_count,
+                    digest, taken_at, audit_entry_id
+                )
+                SELECT $1, $2, $3, 4, 'true', count(*), sha256('members'), leo_now(), $2
+                FROM cdp_profiles
+                WHERE tenant_id = $1
+                """,
+                self.tenant_id,
+                snapshot_id,
+                segment_id,
+            )
+        return snapshot_id
+
+    async def run(self, statement: str, *values: Any) -> None:
+        """Run a statement past every policy."""
+        await self._connection.execute(statement, *values)
+
+    async def fetchval(self, statement: str, *values: Any) -> Any:
+        """The first value of a statement, past every policy."""
+        return await self._connection.fetchval(statement, *values)
 
     async def decisions(self) -> list[Any]:
         """The tenant's rows of decision, by event and ordinal."""

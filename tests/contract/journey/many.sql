@@ -1,4 +1,5 @@
--- Two tenants, as many rows as the planner needs to care: 8,000 events each, all of them acted on.
+-- Two tenants, as many rows as the planner needs to care: 8,000 events each, all of them acted on, and
+-- a launch to 1,000 people.
 INSERT INTO tenant (tenant_id, name, time_zone, state)
 SELECT md5('t' || n)::uuid, 'many-' || n, 'Asia/Ho_Chi_Minh', 'active'
 FROM generate_series(0, 1) AS n;
@@ -43,7 +44,13 @@ SELECT
     tenant_id, md5('d' || n)::uuid, 'event', md5('e' || n)::uuid, md5('p' || n % 1000)::uuid, 1, 0,
     1, tenant_id, md5('r' || n % 200)::uuid, 1, 'acted', 'every condition holds',
     leo_now(), tenant_id, 0
-FROM tenant, generate_series(0, 7999) AS n;
+FROM tenant, generate_series(0, 7999) AS n
+UNION ALL
+SELECT
+    tenant_id, md5('d' || n)::uuid, 'launch', md5('n1')::uuid, md5('p' || n % 1000)::uuid, 1, 0,
+    1, tenant_id, md5('r1')::uuid, 1, 'acted', 'every check passed',
+    leo_now(), tenant_id, 0
+FROM tenant, generate_series(8000, 8999) AS n;
 
 INSERT INTO delivery_log (
     tenant_id, delivery_id, decision_id, choice, channel, account_id, template_id, profile_id,
@@ -54,12 +61,12 @@ SELECT
     tenant_id, md5('l' || n)::uuid, md5('d' || n)::uuid, 0, 'zalo-template', tenant_id,
     md5('m' || n % 200)::uuid, md5('p' || n % 1000)::uuid, 1, 'marketing', 'phone:0',
     sha256(convert_to('l' || n, 'UTF8')), 'accepted', leo_now(), leo_now(), 1, 1
-FROM tenant, generate_series(0, 7999) AS n;
+FROM tenant, generate_series(0, 8999) AS n;
 
 INSERT INTO delivery_attempt (tenant_id, delivery_id, attempt, phase, epoch, kind)
 SELECT
     tenant_id, md5('l' || n)::uuid, 1, phase, 1, CASE phase WHEN 'result' THEN 'accepted' END
-FROM tenant, generate_series(0, 7999) AS n, unnest(ARRAY['intent', 'result']) AS phase;
+FROM tenant, generate_series(0, 8999) AS n, unnest(ARRAY['intent', 'result']) AS phase;
 
 INSERT INTO delivery_receipt (
     tenant_id, receipt_id, account_id, receipt_digest, delivery_id, kind
@@ -67,6 +74,6 @@ INSERT INTO delivery_receipt (
 SELECT
     tenant_id, md5('c' || n)::uuid, tenant_id, sha256(convert_to('c' || n, 'UTF8')),
     md5('l' || n)::uuid, 'delivered'
-FROM tenant, generate_series(0, 7999) AS n;
+FROM tenant, generate_series(0, 8999) AS n;
 
 ANALYZE;

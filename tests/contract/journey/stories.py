@@ -75,7 +75,7 @@ HEALTHY: Final[Mapping[str, History]] = {
 
 @dataclass(kw_only=True)
 class Told:
-    """The ids of one event's story."""
+    """The ids of one event's story, or of one person's in a launch, which is then `event_id`."""
 
     tenant_id: UUID
     profile_id: UUID
@@ -334,6 +334,89 @@ class Teller:
             decision_id=decision_id,
         )
 
+    async def launch(
+        self, tenant_id: UUID, profile_ids: Sequence[UUID], *, state: str = "succeeded"
+    ) -> UUID:
+        """A launch to these people, of whom none is decided about, and to one who was erased."""
+        launch_id: UUID = uuid7()
+        await self.put(
+            "segment",
+            tenant_id=tenant_id,
+            segment_id=launch_id,
+            name=launch_id.hex,
+            condition="true",
+            version=1,
+        )
+        await self._connection.execute(
+            "INSERT INTO activation_rule_version (tenant_id, rule_id, version, document)"
+            " VALUES ($1, $1, 1, '{}') ON CONFLICT DO NOTHING",
+            tenant_id,
+        )
+        numbers = [
+            await self.fetchval(
+                "SELECT profile_no FROM cdp_profiles WHERE tenant_id = $1 AND profile_id = $2",
+                tenant_id,
+                profile_id,
+            )
+            for profile_id in profile_ids
+        ]
+        member_count = len(numbers) + 1
+        async with self._connection.transaction():
+            await self.put(
+                "segment_snapshot_member",
+                tenant_id=tenant_id,
+                snapshot_id=launch_id,
+                chunk_no=0,
+                member_count=member_count,
+                profile_nos=[*numbers, 2**40],
+                profile_versions=[1] * member_count,
+                consent_keys=[],
+                consents=b"",
+            )
+            await self.put(
+                "segment_snapshot",
+                tenant_id=tenant_id,
+                snapshot_id=launch_id,
+                segment_id=launch_id,
+                segment_version=1,
+                condition="true",
+                member_count=member_count,
+                digest=HASH,
+                taken_at=START,
+                audit_entry_id=tenant_id,
+            )
+        await self.put(
+            "campaign_launch",
+            tenant_id=tenant_id,
+            launch_id=launch_id,
+            campaign_id=tenant_id,
+            rule_id=tenant_id,
+            rule_version=1,
+            snapshot_id=launch_id,
+            state=state,
+            actor="test",
+            created_at=START,
+        )
+        return launch_id
+
+    async def launched(self, tenant_id: UUID, history: History) -> Told:
+        """A launch to two new people: one was acted for, with a delivery, and one not."""
+        profile_id, other_id = await self.profile(tenant_id), await self.profile(tenant_id)
+        launch_id = await self.launch(tenant_id, [profile_id, other_id])
+        of_launch = {"trigger_kind": "launch"}
+        decision_id = await self.decision(tenant_id, launch_id, profile_id=profile_id, **of_launch)
+        await self.decision(
+            tenant_id, launch_id, profile_id=other_id, outcome="hold_out", **of_launch
+        )
+        told = Told(
+            tenant_id=tenant_id,
+            profile_id=profile_id,
+            event_id=launch_id,
+            decision_id=decision_id,
+        )
+        told.delivery_id = await self.delivery(told, history)
+        return told
+
     async def healthy(self, tenant_id: UUID) -> None:
         """Every history that can come about, side by side."""
         for history in HEALTHY.values():
@@ -342,6 +425,8 @@ class Teller:
         await self._fallback(tenant_id)
         await self._resent(tenant_id)
         await self._apart(tenant_id)
+        await self.launched(tenant_id, HEALTHY["was accepted"])
+        await self.launch(tenant_id, [await self.profile(tenant_id)], state="running")
 
     async def _not_acted(self, tenant_id: UUID) -> None:
         profile_id = await self.profile(tenant_id)

@@ -310,6 +310,46 @@ async def result_of_an_earlier_epoch(teller: Teller, tenant_id: UUID) -> object:
     return (await teller.story(tenant_id, history)).delivery_id
 
 
+@breaks("A17")
+async def member_of_a_finished_launch_whom_nothing_is_decided_about(
+    teller: Teller, tenant_id: UUID
+) -> object:
+    people = [await teller.profile(tenant_id) for _ in range(2)]
+    launch_id = await teller.launch(tenant_id, people)
+    await teller.decision(
+        tenant_id, launch_id, profile_id=people[0], trigger_kind="launch", outcome="hold_out"
+    )
+    return launch_id
+
+
+@breaks("A17")
+async def more_decisions_than_members(teller: Teller, tenant_id: UUID) -> object:
+    launch_id = await teller.launch(tenant_id, [])
+    for ordinal in range(2):
+        await teller.decision(
+            tenant_id,
+            launch_id,
+            profile_id=await teller.profile(tenant_id),
+            trigger_kind="launch",
+            ordinal=ordinal,
+            outcome="hold_out",
+        )
+    return launch_id
+
+
+@breaks("A17")
+async def decision_of_a_launch_that_is_not_there(teller: Teller, tenant_id: UUID) -> object:
+    launch_id = uuid7()
+    await teller.decision(
+        tenant_id,
+        launch_id,
+        profile_id=await teller.profile(tenant_id),
+        trigger_kind="launch",
+        outcome="hold_out",
+    )
+    return launch_id
+
+
 @pytest.mark.parametrize("name", PLANTS)
 async def test_planted_breach_is_the_only_one_that_the_auditor_sees(
     teller: Teller, connect: Connect, tenant_id: UUID, name: str
@@ -332,6 +372,7 @@ def test_every_equation_that_sql_can_check_has_a_planted_breach() -> None:
         "A8",
         "A11",
         "A14",
+        "A17",
     }
 
 

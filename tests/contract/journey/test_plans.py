@@ -28,12 +28,16 @@ QUESTIONS = {
         "SELECT * FROM v_journey WHERE tenant_id = md5('t1')::uuid"
         " AND profile_id = md5('p7')::uuid ORDER BY at, rank"
     ),
+    "of a person in a launch": (
+        "SELECT * FROM v_journey WHERE tenant_id = md5('t1')::uuid"
+        " AND launch_id = md5('n1')::uuid AND profile_id = md5('p7')::uuid ORDER BY at, rank"
+    ),
     "how far it got": (
         "SELECT * FROM v_delivery_reached WHERE tenant_id = md5('t1')::uuid"
         " AND delivery_id = ANY(ARRAY[md5('l7')::uuid, md5('l8')::uuid])"
     ),
 }
-ROWS = {"of an event": 7, "of a person": 56, "how far it got": 2}
+ROWS = {"of an event": 7, "of a person": 62, "of a person in a launch": 6, "how far it got": 2}
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_a_document_is_told_apart_by_every_field() -> None:
     documents = {json.dumps(document_of(terms()))}
     for name in FULL.__dataclass_fields__:
         documents.add(json.dumps(document_of(terms(**{name: getattr(FULL, name)}))))
-    same = {"name", "event_type", "purpose"}
+    same = {"name", "trigger", "event_type", "purpose"}
     assert len(documents) == 1 + len(FULL.__dataclass_fields__) - len(same)
 
 

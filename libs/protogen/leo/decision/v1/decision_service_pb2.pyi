@@ -157,6 +157,33 @@ class Rule(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Trigger:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TriggerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Rule._Trigger.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TRIGGER_UNSPECIFIED: Rule._Trigger.ValueType  # 0
+        """As TRIGGER_EVENT."""
+        TRIGGER_EVENT: Rule._Trigger.ValueType  # 1
+        """Each event of its type."""
+        TRIGGER_LAUNCH: Rule._Trigger.ValueType  # 2
+        """A launch: it is asked about everybody in a snapshot. It has no event, so that neither its
+        condition nor its templates may read one, and no segment: its people are the snapshot's.
+        """
+
+    class Trigger(_Trigger, metaclass=_TriggerEnumTypeWrapper):
+        """Trigger is what sets a rule off."""
+
+    TRIGGER_UNSPECIFIED: Rule.Trigger.ValueType  # 0
+    """As TRIGGER_EVENT."""
+    TRIGGER_EVENT: Rule.Trigger.ValueType  # 1
+    """Each event of its type."""
+    TRIGGER_LAUNCH: Rule.Trigger.ValueType  # 2
+    """A launch: it is asked about everybody in a snapshot. It has no event, so that neither its
+    condition nor its templates may read one, and no segment: its people are the snapshot's.
+    """
+
     RULE_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
@@ -176,6 +203,7 @@ class Rule(_message.Message):
     VALID_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     CONDITION_PROBLEM_FIELD_NUMBER: _builtins.int
+    TRIGGER_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
     """UUIDv7, made by the server."""
     version: _builtins.int
@@ -187,11 +215,13 @@ class Rule(_message.Message):
     name: _builtins.str
     """Short and unique in the campaign: 1 to 64 characters of a-z, 0-9, '.', '_' and '-'."""
     event_type: _builtins.str
-    """The type of the events that it is asked about, such as "purchase"."""
+    """The type of the events that it is asked about, such as "purchase"; empty if it is launched."""
     condition: _builtins.str
-    """CEL over event, profile, consent and now; empty is always met. At most 4 KiB."""
+    """CEL over event, profile, consent and now, without event if it is launched; empty is always met.
+    At most 4 KiB.
+    """
     segment_id: _builtins.str
-    """The person must be in this segment."""
+    """The person must be in this segment; empty if it is launched."""
     priority: _builtins.int
     """Higher first; -1000 to 1000."""
     purpose: _builtins.str
@@ -203,6 +233,8 @@ class Rule(_message.Message):
     strictly. Empty while it can. Each event that the rule is about gets a decision with
     OUTCOME_ERROR, until the condition is written anew.
     """
+    trigger: Global___Rule.Trigger.ValueType
+    """What sets it off; it cannot be changed."""
     @_builtins.property
     def cooldown(self) -> _duration_pb2.Duration:
         """At least so long between two decisions of this rule to act for one person; none if absent."""
@@ -217,15 +249,17 @@ class Rule(_message.Message):
 
     @_builtins.property
     def time_to_live(self) -> _duration_pb2.Duration:
-        """The message is worth sending for so long after the decision; 24 hours if absent."""
+        """The message is worth sending for so long after the decision, and a launch worth deciding for so
+        long after it began; 24 hours if absent.
+        """
 
     @_builtins.property
     def valid_from_time(self) -> _timestamp_pb2.Timestamp:
-        """Events that happened before are not asked about."""
+        """Events that happened before are not asked about, and no launch begins before."""
 
     @_builtins.property
     def valid_until_time(self) -> _timestamp_pb2.Timestamp:
-        """Events that happened at or after it are not asked about."""
+        """Events that happened at or after it are not asked about, and no launch begins then."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
@@ -253,10 +287,11 @@ class Rule(_message.Message):
         valid_until_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         condition_problem: _builtins.str = ...,
+        trigger: Global___Rule.Trigger.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cooldown", b"cooldown", "quiet_hours", b"quiet_hours", "time_to_live", b"time_to_live", "update_time", b"update_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "choices", b"choices", "condition", b"condition", "condition_problem", b"condition_problem", "cooldown", b"cooldown", "etag", b"etag", "event_type", b"event_type", "hold_out_percent", b"hold_out_percent", "name", b"name", "priority", b"priority", "purpose", b"purpose", "quiet_hours", b"quiet_hours", "rule_id", b"rule_id", "segment_id", b"segment_id", "time_to_live", b"time_to_live", "update_time", b"update_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "choices", b"choices", "condition", b"condition", "condition_problem", b"condition_problem", "cooldown", b"cooldown", "etag", b"etag", "event_type", b"event_type", "hold_out_percent", b"hold_out_percent", "name", b"name", "priority", b"priority", "purpose", b"purpose", "quiet_hours", b"quiet_hours", "rule_id", b"rule_id", "segment_id", b"segment_id", "time_to_live", b"time_to_live", "trigger", b"trigger", "update_time", b"update_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,6 +455,189 @@ class ActivationResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ActivationResult: _TypeAlias = ActivationResult  # noqa: Y015
+
+@_typing.final
+class CampaignLaunch(_message.Message):
+    """CampaignLaunch is a rule, in one version, that is asked about everybody in a snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CampaignLaunch._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: CampaignLaunch._State.ValueType  # 0
+        """Never sent."""
+        STATE_RUNNING: CampaignLaunch._State.ValueType  # 1
+        """Members are being decided about."""
+        STATE_PAUSED: CampaignLaunch._State.ValueType  # 2
+        """It waits until its campaign is active again."""
+        STATE_SUCCEEDED: CampaignLaunch._State.ValueType  # 3
+        """Everybody is decided about."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """State says whether members are left."""
+
+    STATE_UNSPECIFIED: CampaignLaunch.State.ValueType  # 0
+    """Never sent."""
+    STATE_RUNNING: CampaignLaunch.State.ValueType  # 1
+    """Members are being decided about."""
+    STATE_PAUSED: CampaignLaunch.State.ValueType  # 2
+    """It waits until its campaign is active again."""
+    STATE_SUCCEEDED: CampaignLaunch.State.ValueType  # 3
+    """Everybody is decided about."""
+
+    LAUNCH_ID_FIELD_NUMBER: _builtins.int
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    RULE_VERSION_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_ID_FIELD_NUMBER: _builtins.int
+    MEMBER_COUNT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    launch_id: _builtins.str
+    """UUIDv7, made by the server."""
+    campaign_id: _builtins.str
+    """The campaign."""
+    rule_id: _builtins.str
+    """The rule."""
+    rule_version: _builtins.int
+    """Its version when it was launched, which all decisions have."""
+    snapshot_id: _builtins.str
+    """The snapshot."""
+    member_count: _builtins.int
+    """How many people are in the snapshot."""
+    state: Global___CampaignLaunch.State.ValueType
+    """Whether members are left."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was launched."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Who is not decided about by then gets OUTCOME_EXPIRED."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last member was decided about; absent while some are left."""
+
+    def __init__(
+        self,
+        *,
+        launch_id: _builtins.str = ...,
+        campaign_id: _builtins.str = ...,
+        rule_id: _builtins.str = ...,
+        rule_version: _builtins.int = ...,
+        snapshot_id: _builtins.str = ...,
+        member_count: _builtins.int = ...,
+        state: Global___CampaignLaunch.State.ValueType = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "launch_id", b"launch_id", "member_count", b"member_count", "rule_id", b"rule_id", "rule_version", b"rule_version", "snapshot_id", b"snapshot_id", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CampaignLaunch: _TypeAlias = CampaignLaunch  # noqa: Y015
+
+@_typing.final
+class OutcomeCount(_message.Message):
+    """OutcomeCount counts decisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    outcome: Global___Decision.Outcome.ValueType
+    """What was decided, or would be."""
+    count: _builtins.int
+    """How often."""
+    def __init__(
+        self,
+        *,
+        outcome: Global___Decision.Outcome.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutcomeCount: _TypeAlias = OutcomeCount  # noqa: Y015
+
+@_typing.final
+class ChannelCount(_message.Message):
+    """ChannelCount counts people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    channel: _builtins.str
+    """The channel of their first choice."""
+    count: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelCount: _TypeAlias = ChannelCount  # noqa: Y015
+
+@_typing.final
+class LaunchEstimate(_message.Message):
+    """LaunchEstimate is what would come of a launch now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_COUNT_FIELD_NUMBER: _builtins.int
+    ASKED_COUNT_FIELD_NUMBER: _builtins.int
+    OUTCOME_COUNTS_FIELD_NUMBER: _builtins.int
+    CHANNEL_COUNTS_FIELD_NUMBER: _builtins.int
+    member_count: _builtins.int
+    """How many people are in the snapshot."""
+    asked_count: _builtins.int
+    """How many of them were asked: all, or evenly spread ones of more than 20,000. Whoever was erased
+    since is not among them.
+    """
+    @_builtins.property
+    def outcome_counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeCount]:
+        """Of those who were asked, by outcome, the most frequent first."""
+
+    @_builtins.property
+    def channel_counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelCount]:
+        """Of those for whom it would act, by channel, the most frequent first."""
+
+    def __init__(
+        self,
+        *,
+        member_count: _builtins.int = ...,
+        asked_count: _builtins.int = ...,
+        outcome_counts: _abc.Iterable[Global___OutcomeCount] | None = ...,
+        channel_counts: _abc.Iterable[Global___ChannelCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_count", b"asked_count", "channel_counts", b"channel_counts", "member_count", b"member_count", "outcome_counts", b"outcome_counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LaunchEstimate: _TypeAlias = LaunchEstimate  # noqa: Y015
 
 @_typing.final
 class JourneyStep(_message.Message):
@@ -902,6 +1120,180 @@ class BatchActivateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchActivateResponse: _TypeAlias = BatchActivateResponse  # noqa: Y015
+
+@_typing.final
+class LaunchCampaignRequest(_message.Message):
+    """LaunchCampaignRequest names the rule and the snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    rule_id: _builtins.str
+    """A rule with TRIGGER_LAUNCH."""
+    snapshot_id: _builtins.str
+    """Whom it goes to."""
+    validate_only: _builtins.bool
+    """Only say what would come of it."""
+    request_id: _builtins.str
+    """UUID4. With one, a repeat returns the first response."""
+    def __init__(
+        self,
+        *,
+        rule_id: _builtins.str = ...,
+        snapshot_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "rule_id", b"rule_id", "snapshot_id", b"snapshot_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LaunchCampaignRequest: _TypeAlias = LaunchCampaignRequest  # noqa: Y015
+
+@_typing.final
+class LaunchCampaignResponse(_message.Message):
+    """LaunchCampaignResponse is the launch as stored, or an estimate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAUNCH_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def launch(self) -> Global___CampaignLaunch:
+        """The launch; absent with validate_only."""
+
+    @_builtins.property
+    def estimate(self) -> Global___LaunchEstimate:
+        """With validate_only, what would come of it."""
+
+    def __init__(
+        self,
+        *,
+        launch: Global___CampaignLaunch | None = ...,
+        estimate: Global___LaunchEstimate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "launch", b"launch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "launch", b"launch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LaunchCampaignResponse: _TypeAlias = LaunchCampaignResponse  # noqa: Y015
+
+@_typing.final
+class GetCampaignLaunchRequest(_message.Message):
+    """GetCampaignLaunchRequest names one launch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAUNCH_ID_FIELD_NUMBER: _builtins.int
+    launch_id: _builtins.str
+    """The launch's id."""
+    def __init__(
+        self,
+        *,
+        launch_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["launch_id", b"launch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCampaignLaunchRequest: _TypeAlias = GetCampaignLaunchRequest  # noqa: Y015
+
+@_typing.final
+class GetCampaignLaunchResponse(_message.Message):
+    """GetCampaignLaunchResponse is the launch as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAUNCH_FIELD_NUMBER: _builtins.int
+    OUTCOME_COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def launch(self) -> Global___CampaignLaunch:
+        """The launch."""
+
+    @_builtins.property
+    def outcome_counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutcomeCount]:
+        """Its decisions so far, by outcome, the most frequent first."""
+
+    def __init__(
+        self,
+        *,
+        launch: Global___CampaignLaunch | None = ...,
+        outcome_counts: _abc.Iterable[Global___OutcomeCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["launch", b"launch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["launch", b"launch", "outcome_counts", b"outcome_counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCampaignLaunchResponse: _TypeAlias = GetCampaignLaunchResponse  # noqa: Y015
+
+@_typing.final
+class ListCampaignLaunchesRequest(_message.Message):
+    """ListCampaignLaunchesRequest asks for a page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMPAIGN_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    campaign_id: _builtins.str
+    """Of this campaign only; of all if empty."""
+    page_size: _builtins.int
+    """At most so many; 50 if 0, never more than 500."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        campaign_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["campaign_id", b"campaign_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCampaignLaunchesRequest: _TypeAlias = ListCampaignLaunchesRequest  # noqa: Y015
+
+@_typing.final
+class ListCampaignLaunchesResponse(_message.Message):
+    """ListCampaignLaunchesResponse is one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAUNCHES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def launches(self) -> _containers.RepeatedCompositeFieldContainer[Global___CampaignLaunch]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        launches: _abc.Iterable[Global___CampaignLaunch] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["launches", b"launches", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCampaignLaunchesResponse: _TypeAlias = ListCampaignLaunchesResponse  # noqa: Y015
 
 @_typing.final
 class GetJourneyRequest(_message.Message):

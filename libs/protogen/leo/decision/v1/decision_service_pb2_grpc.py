@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class DecisionServiceStub:
-    """DecisionService decides what to do about an event: campaigns hold rules, rules are met or not, and
-    every decision, also the one not to act, is stored with its reason and inputs.
+    """DecisionService decides what to do about an event, or about everybody in a snapshot: campaigns hold
+    rules, rules are met or not, and every decision, also the one not to act, is stored with its reason
+    and inputs.
 
     The tenant is the one in the token. Every error carries one google.rpc.ErrorInfo with domain
     "decision.leo", or "leo" where the door itself refuses (leo.rpc.v1.ErrorReason).
@@ -74,6 +75,21 @@ class DecisionServiceStub:
                 request_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.BatchActivateRequest.SerializeToString,
                 response_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.BatchActivateResponse.FromString,
                 _registered_method=True)
+        self.LaunchCampaign = channel.unary_unary(
+                '/leo.decision.v1.DecisionService/LaunchCampaign',
+                request_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.LaunchCampaignRequest.SerializeToString,
+                response_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.LaunchCampaignResponse.FromString,
+                _registered_method=True)
+        self.GetCampaignLaunch = channel.unary_unary(
+                '/leo.decision.v1.DecisionService/GetCampaignLaunch',
+                request_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetCampaignLaunchRequest.SerializeToString,
+                response_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetCampaignLaunchResponse.FromString,
+                _registered_method=True)
+        self.ListCampaignLaunches = channel.unary_unary(
+                '/leo.decision.v1.DecisionService/ListCampaignLaunches',
+                request_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.ListCampaignLaunchesRequest.SerializeToString,
+                response_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.ListCampaignLaunchesResponse.FromString,
+                _registered_method=True)
         self.GetJourney = channel.unary_unary(
                 '/leo.decision.v1.DecisionService/GetJourney',
                 request_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetJourneyRequest.SerializeToString,
@@ -87,8 +103,9 @@ class DecisionServiceStub:
 
 
 class DecisionServiceServicer:
-    """DecisionService decides what to do about an event: campaigns hold rules, rules are met or not, and
-    every decision, also the one not to act, is stored with its reason and inputs.
+    """DecisionService decides what to do about an event, or about everybody in a snapshot: campaigns hold
+    rules, rules are met or not, and every decision, also the one not to act, is stored with its reason
+    and inputs.
 
     The tenant is the one in the token. Every error carries one google.rpc.ErrorInfo with domain
     "decision.leo", or "leo" where the door itself refuses (leo.rpc.v1.ErrorReason).
@@ -127,6 +144,7 @@ class DecisionServiceServicer:
         - INVALID_ARGUMENT, REQUEST_ID_REUSED
         - NOT_FOUND, CAMPAIGN_MISSING
         - FAILED_PRECONDITION, REFERENCE_MISSING: the segment, template or account
+        - FAILED_PRECONDITION, TEMPLATE_NEEDS_EVENT: of a launched rule; metadata has line and column
         - ALREADY_EXISTS, RULE_EXISTS: the campaign has a rule of this name
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -142,6 +160,7 @@ class DecisionServiceServicer:
         - INVALID_ARGUMENT, CONDITION_INVALID
         - NOT_FOUND, RULE_MISSING
         - FAILED_PRECONDITION, REFERENCE_MISSING
+        - FAILED_PRECONDITION, TEMPLATE_NEEDS_EVENT
         - ALREADY_EXISTS, RULE_EXISTS
         - ABORTED, ETAG_MISMATCH
         """
@@ -176,6 +195,47 @@ class DecisionServiceServicer:
 
         Errors:
         - INVALID_ARGUMENT, FIELD_INVALID: the batch is empty or has more than 500 events
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LaunchCampaign(self, request, context):
+        """LaunchCampaign asks a rule about everybody in a snapshot. The launch is stored at once and decided
+        in the background, some hundred members at a time; each gets one decision, with its reason. It
+        keeps the version that the rule has now. With validate_only, nothing is stored: the answer is what
+        would come of it now.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - INVALID_ARGUMENT, CONDITION_INVALID: the rule's condition cannot be asked any more
+        - INVALID_ARGUMENT, REQUEST_ID_REUSED
+        - NOT_FOUND, RULE_MISSING
+        - NOT_FOUND, SNAPSHOT_MISSING
+        - FAILED_PRECONDITION, RULE_TRIGGER: the rule is about events
+        - FAILED_PRECONDITION, RULE_NOT_VALID: not yet, or not any more
+        - FAILED_PRECONDITION, CAMPAIGN_STATE: the campaign is not active; an estimate may be had before
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCampaignLaunch(self, request, context):
+        """GetCampaignLaunch tells how far a launch is, and what was decided so far.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - NOT_FOUND, LAUNCH_MISSING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCampaignLaunches(self, request, context):
+        """ListCampaignLaunches reads the tenant's launches, the newest first.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID: also where page_size is negative or page_token none of ours
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -241,6 +301,21 @@ def add_DecisionServiceServicer_to_server(servicer, server):
                     request_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.BatchActivateRequest.FromString,
                     response_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.BatchActivateResponse.SerializeToString,
             ),
+            'LaunchCampaign': grpc.unary_unary_rpc_method_handler(
+                    servicer.LaunchCampaign,
+                    request_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.LaunchCampaignRequest.FromString,
+                    response_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.LaunchCampaignResponse.SerializeToString,
+            ),
+            'GetCampaignLaunch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCampaignLaunch,
+                    request_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetCampaignLaunchRequest.FromString,
+                    response_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetCampaignLaunchResponse.SerializeToString,
+            ),
+            'ListCampaignLaunches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCampaignLaunches,
+                    request_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.ListCampaignLaunchesRequest.FromString,
+                    response_serializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.ListCampaignLaunchesResponse.SerializeToString,
+            ),
             'GetJourney': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJourney,
                     request_deserializer=leo_dot_decision_dot_v1_dot_decision__service__pb2.GetJourneyRequest.FromString,
@@ -260,8 +335,9 @@ def add_DecisionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DecisionService:
-    """DecisionService decides what to do about an event: campaigns hold rules, rules are met or not, and
-    every decision, also the one not to act, is stored with its reason and inputs.
+    """DecisionService decides what to do about an event, or about everybody in a snapshot: campaigns hold
+    rules, rules are met or not, and every decision, also the one not to act, is stored with its reason
+    and inputs.
 
     The tenant is the one in the token. Every error carries one google.rpc.ErrorInfo with domain
     "decision.leo", or "leo" where the door itself refuses (leo.rpc.v1.ErrorReason).
@@ -446,6 +522,87 @@ class DecisionService:
             '/leo.decision.v1.DecisionService/BatchActivate',
             leo_dot_decision_dot_v1_dot_decision__service__pb2.BatchActivateRequest.SerializeToString,
             leo_dot_decision_dot_v1_dot_decision__service__pb2.BatchActivateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LaunchCampaign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.decision.v1.DecisionService/LaunchCampaign',
+            leo_dot_decision_dot_v1_dot_decision__service__pb2.LaunchCampaignRequest.SerializeToString,
+            leo_dot_decision_dot_v1_dot_decision__service__pb2.LaunchCampaignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCampaignLaunch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.decision.v1.DecisionService/GetCampaignLaunch',
+            leo_dot_decision_dot_v1_dot_decision__service__pb2.GetCampaignLaunchRequest.SerializeToString,
+            leo_dot_decision_dot_v1_dot_decision__service__pb2.GetCampaignLaunchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCampaignLaunches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.decision.v1.DecisionService/ListCampaignLaunches',
+            leo_dot_decision_dot_v1_dot_decision__service__pb2.ListCampaignLaunchesRequest.SerializeToString,
+            leo_dot_decision_dot_v1_dot_decision__service__pb2.ListCampaignLaunchesResponse.FromString,
             options,
             channel_credentials,
             insecure,

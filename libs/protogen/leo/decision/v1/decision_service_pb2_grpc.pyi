@@ -27,8 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DecisionServiceStub:
-    """DecisionService decides what to do about an event: campaigns hold rules, rules are met or not, and
-    every decision, also the one not to act, is stored with its reason and inputs.
+    """DecisionService decides what to do about an event, or about everybody in a snapshot: campaigns hold
+    rules, rules are met or not, and every decision, also the one not to act, is stored with its reason
+    and inputs.
 
     The tenant is the one in the token. Every error carries one google.rpc.ErrorInfo with domain
     "decision.leo", or "leo" where the door itself refuses (leo.rpc.v1.ErrorReason).
@@ -63,6 +64,7 @@ class DecisionServiceStub:
     - INVALID_ARGUMENT, REQUEST_ID_REUSED
     - NOT_FOUND, CAMPAIGN_MISSING
     - FAILED_PRECONDITION, REFERENCE_MISSING: the segment, template or account
+    - FAILED_PRECONDITION, TEMPLATE_NEEDS_EVENT: of a launched rule; metadata has line and column
     - ALREADY_EXISTS, RULE_EXISTS: the campaign has a rule of this name
     """
     UpdateRule: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.UpdateRuleRequest, _decision_service_pb2.UpdateRuleResponse]
@@ -74,6 +76,7 @@ class DecisionServiceStub:
     - INVALID_ARGUMENT, CONDITION_INVALID
     - NOT_FOUND, RULE_MISSING
     - FAILED_PRECONDITION, REFERENCE_MISSING
+    - FAILED_PRECONDITION, TEMPLATE_NEEDS_EVENT
     - ALREADY_EXISTS, RULE_EXISTS
     - ABORTED, ETAG_MISMATCH
     """
@@ -97,6 +100,35 @@ class DecisionServiceStub:
     Errors:
     - INVALID_ARGUMENT, FIELD_INVALID: the batch is empty or has more than 500 events
     """
+    LaunchCampaign: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.LaunchCampaignRequest, _decision_service_pb2.LaunchCampaignResponse]
+    """LaunchCampaign asks a rule about everybody in a snapshot. The launch is stored at once and decided
+    in the background, some hundred members at a time; each gets one decision, with its reason. It
+    keeps the version that the rule has now. With validate_only, nothing is stored: the answer is what
+    would come of it now.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - INVALID_ARGUMENT, CONDITION_INVALID: the rule's condition cannot be asked any more
+    - INVALID_ARGUMENT, REQUEST_ID_REUSED
+    - NOT_FOUND, RULE_MISSING
+    - NOT_FOUND, SNAPSHOT_MISSING
+    - FAILED_PRECONDITION, RULE_TRIGGER: the rule is about events
+    - FAILED_PRECONDITION, RULE_NOT_VALID: not yet, or not any more
+    - FAILED_PRECONDITION, CAMPAIGN_STATE: the campaign is not active; an estimate may be had before
+    """
+    GetCampaignLaunch: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.GetCampaignLaunchRequest, _decision_service_pb2.GetCampaignLaunchResponse]
+    """GetCampaignLaunch tells how far a launch is, and what was decided so far.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - NOT_FOUND, LAUNCH_MISSING
+    """
+    ListCampaignLaunches: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ListCampaignLaunchesRequest, _decision_service_pb2.ListCampaignLaunchesResponse]
+    """ListCampaignLaunches reads the tenant's launches, the newest first.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID: also where page_size is negative or page_token none of ours
+    """
     GetJourney: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.GetJourneyRequest, _decision_service_pb2.GetJourneyResponse]
     """GetJourney tells what became of one event: decisions, deliveries, attempts and receipts in order.
 
@@ -114,8 +146,9 @@ class DecisionServiceStub:
 
 @_typing.type_check_only
 class DecisionServiceAsyncStub(DecisionServiceStub):
-    """DecisionService decides what to do about an event: campaigns hold rules, rules are met or not, and
-    every decision, also the one not to act, is stored with its reason and inputs.
+    """DecisionService decides what to do about an event, or about everybody in a snapshot: campaigns hold
+    rules, rules are met or not, and every decision, also the one not to act, is stored with its reason
+    and inputs.
 
     The tenant is the one in the token. Every error carries one google.rpc.ErrorInfo with domain
     "decision.leo", or "leo" where the door itself refuses (leo.rpc.v1.ErrorReason).
@@ -147,6 +180,7 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     - INVALID_ARGUMENT, REQUEST_ID_REUSED
     - NOT_FOUND, CAMPAIGN_MISSING
     - FAILED_PRECONDITION, REFERENCE_MISSING: the segment, template or account
+    - FAILED_PRECONDITION, TEMPLATE_NEEDS_EVENT: of a launched rule; metadata has line and column
     - ALREADY_EXISTS, RULE_EXISTS: the campaign has a rule of this name
     """
     UpdateRule: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.UpdateRuleRequest, _decision_service_pb2.UpdateRuleResponse]  # type: ignore[assignment]
@@ -158,6 +192,7 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     - INVALID_ARGUMENT, CONDITION_INVALID
     - NOT_FOUND, RULE_MISSING
     - FAILED_PRECONDITION, REFERENCE_MISSING
+    - FAILED_PRECONDITION, TEMPLATE_NEEDS_EVENT
     - ALREADY_EXISTS, RULE_EXISTS
     - ABORTED, ETAG_MISMATCH
     """
@@ -181,6 +216,35 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     Errors:
     - INVALID_ARGUMENT, FIELD_INVALID: the batch is empty or has more than 500 events
     """
+    LaunchCampaign: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.LaunchCampaignRequest, _decision_service_pb2.LaunchCampaignResponse]  # type: ignore[assignment]
+    """LaunchCampaign asks a rule about everybody in a snapshot. The launch is stored at once and decided
+    in the background, some hundred members at a time; each gets one decision, with its reason. It
+    keeps the version that the rule has now. With validate_only, nothing is stored: the answer is what
+    would come of it now.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - INVALID_ARGUMENT, CONDITION_INVALID: the rule's condition cannot be asked any more
+    - INVALID_ARGUMENT, REQUEST_ID_REUSED
+    - NOT_FOUND, RULE_MISSING
+    - NOT_FOUND, SNAPSHOT_MISSING
+    - FAILED_PRECONDITION, RULE_TRIGGER: the rule is about events
+    - FAILED_PRECONDITION, RULE_NOT_VALID: not yet, or not any more
+    - FAILED_PRECONDITION, CAMPAIGN_STATE: the campaign is not active; an estimate may be had before
+    """
+    GetCampaignLaunch: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.GetCampaignLaunchRequest, _decision_service_pb2.GetCampaignLaunchResponse]  # type: ignore[assignment]
+    """GetCampaignLaunch tells how far a launch is, and what was decided so far.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - NOT_FOUND, LAUNCH_MISSING
+    """
+    ListCampaignLaunches: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ListCampaignLaunchesRequest, _decision_service_pb2.ListCampaignLaunchesResponse]  # type: ignore[assignment]
+    """ListCampaignLaunches reads the tenant's launches, the newest first.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID: also where page_size is negative or page_token none of ours
+    """
     GetJourney: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.GetJourneyRequest, _decision_service_pb2.GetJourneyResponse]  # type: ignore[assignment]
     """GetJourney tells what became of one event: decisions, deliveries, attempts and receipts in order.
 
@@ -197,8 +261,9 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     """
 
 class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """DecisionService decides what to do about an event: campaigns hold rules, rules are met or not, and
-    every decision, also the one not to act, is stored with its reason and inputs.
+    """DecisionService decides what to do about an event, or about everybody in a snapshot: campaigns hold
+    rules, rules are met or not, and every decision, also the one not to act, is stored with its reason
+    and inputs.
 
     The tenant is the one in the token. Every error carries one google.rpc.ErrorInfo with domain
     "decision.leo", or "leo" where the door itself refuses (leo.rpc.v1.ErrorReason).
@@ -246,6 +311,7 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, REQUEST_ID_REUSED
         - NOT_FOUND, CAMPAIGN_MISSING
         - FAILED_PRECONDITION, REFERENCE_MISSING: the segment, template or account
+        - FAILED_PRECONDITION, TEMPLATE_NEEDS_EVENT: of a launched rule; metadata has line and column
         - ALREADY_EXISTS, RULE_EXISTS: the campaign has a rule of this name
         """
 
@@ -263,6 +329,7 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, CONDITION_INVALID
         - NOT_FOUND, RULE_MISSING
         - FAILED_PRECONDITION, REFERENCE_MISSING
+        - FAILED_PRECONDITION, TEMPLATE_NEEDS_EVENT
         - ALREADY_EXISTS, RULE_EXISTS
         - ABORTED, ETAG_MISMATCH
         """
@@ -303,6 +370,53 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - INVALID_ARGUMENT, FIELD_INVALID: the batch is empty or has more than 500 events
+        """
+
+    @_abc_1.abstractmethod
+    def LaunchCampaign(
+        self,
+        request: _decision_service_pb2.LaunchCampaignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decision_service_pb2.LaunchCampaignResponse, _abc.Awaitable[_decision_service_pb2.LaunchCampaignResponse]]:
+        """LaunchCampaign asks a rule about everybody in a snapshot. The launch is stored at once and decided
+        in the background, some hundred members at a time; each gets one decision, with its reason. It
+        keeps the version that the rule has now. With validate_only, nothing is stored: the answer is what
+        would come of it now.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - INVALID_ARGUMENT, CONDITION_INVALID: the rule's condition cannot be asked any more
+        - INVALID_ARGUMENT, REQUEST_ID_REUSED
+        - NOT_FOUND, RULE_MISSING
+        - NOT_FOUND, SNAPSHOT_MISSING
+        - FAILED_PRECONDITION, RULE_TRIGGER: the rule is about events
+        - FAILED_PRECONDITION, RULE_NOT_VALID: not yet, or not any more
+        - FAILED_PRECONDITION, CAMPAIGN_STATE: the campaign is not active; an estimate may be had before
+        """
+
+    @_abc_1.abstractmethod
+    def GetCampaignLaunch(
+        self,
+        request: _decision_service_pb2.GetCampaignLaunchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decision_service_pb2.GetCampaignLaunchResponse, _abc.Awaitable[_decision_service_pb2.GetCampaignLaunchResponse]]:
+        """GetCampaignLaunch tells how far a launch is, and what was decided so far.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - NOT_FOUND, LAUNCH_MISSING
+        """
+
+    @_abc_1.abstractmethod
+    def ListCampaignLaunches(
+        self,
+        request: _decision_service_pb2.ListCampaignLaunchesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_decision_service_pb2.ListCampaignLaunchesResponse, _abc.Awaitable[_decision_service_pb2.ListCampaignLaunchesResponse]]:
+        """ListCampaignLaunches reads the tenant's launches, the newest first.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID: also where page_size is negative or page_token none of ours
         """
 
     @_abc_1.abstractmethod

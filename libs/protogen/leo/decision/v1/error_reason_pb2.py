@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"leo/decision/v1/error_reason.proto\x12\x0fleo.decision.v1*\x9a\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_FIELD_INVALID\x10\x01\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x02\x12\"\n\x1e\x45RROR_REASON_CONDITION_INVALID\x10\x03\x12 \n\x1c\x45RROR_REASON_CAMPAIGN_EXISTS\x10\x04\x12!\n\x1d\x45RROR_REASON_CAMPAIGN_MISSING\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_CAMPAIGN_STATE\x10\x06\x12\x1c\n\x18\x45RROR_REASON_RULE_EXISTS\x10\x07\x12\x1d\n\x19\x45RROR_REASON_RULE_MISSING\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_ETAG_MISMATCH\x10\t\x12\"\n\x1e\x45RROR_REASON_REFERENCE_MISSING\x10\n\x12\x1e\n\x1a\x45RROR_REASON_EVENT_MISSING\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"leo/decision/v1/error_reason.proto\x12\x0fleo.decision.v1*\xc5\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_FIELD_INVALID\x10\x01\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x02\x12\"\n\x1e\x45RROR_REASON_CONDITION_INVALID\x10\x03\x12 \n\x1c\x45RROR_REASON_CAMPAIGN_EXISTS\x10\x04\x12!\n\x1d\x45RROR_REASON_CAMPAIGN_MISSING\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_CAMPAIGN_STATE\x10\x06\x12\x1c\n\x18\x45RROR_REASON_RULE_EXISTS\x10\x07\x12\x1d\n\x19\x45RROR_REASON_RULE_MISSING\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_ETAG_MISMATCH\x10\t\x12\"\n\x1e\x45RROR_REASON_REFERENCE_MISSING\x10\n\x12\x1e\n\x1a\x45RROR_REASON_EVENT_MISSING\x10\x0b\x12\x1d\n\x19\x45RROR_REASON_RULE_TRIGGER\x10\x0c\x12\x1f\n\x1b\x45RROR_REASON_RULE_NOT_VALID\x10\r\x12%\n!ERROR_REASON_TEMPLATE_NEEDS_EVENT\x10\x0e\x12!\n\x1d\x45RROR_REASON_SNAPSHOT_MISSING\x10\x0f\x12\x1f\n\x1b\x45RROR_REASON_LAUNCH_MISSING\x10\x10\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'leo.decision.v1.error_reaso
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=56
-  _globals['_ERRORREASON']._serialized_end=466
+  _globals['_ERRORREASON']._serialized_end=637
 # @@protoc_insertion_point(module_scope)

@@ -45,7 +45,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: {"reason":"CAMPAIGN_MISSING","domain":"decision.leo","metadata":{"campaign_id":"0199…"}}
     """
     ERROR_REASON_CAMPAIGN_STATE: _ErrorReason.ValueType  # 6
-    """The campaign is not in a state from which the asked one can be reached.
+    """The campaign is not in a state from which the asked one can be reached, or cannot be launched in.
     Example: {"reason":"CAMPAIGN_STATE","domain":"decision.leo","metadata":{"state":"ended"}}
     """
     ERROR_REASON_RULE_EXISTS: _ErrorReason.ValueType  # 7
@@ -67,6 +67,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_EVENT_MISSING: _ErrorReason.ValueType  # 11
     """The tenant has no such event.
     Example: {"reason":"EVENT_MISSING","domain":"decision.leo","metadata":{"event_id":"0191…"}}
+    """
+    ERROR_REASON_RULE_TRIGGER: _ErrorReason.ValueType  # 12
+    """The rule is about events and cannot be launched.
+    Example: {"reason":"RULE_TRIGGER","domain":"decision.leo","metadata":{"rule_id":"0199…"}}
+    """
+    ERROR_REASON_RULE_NOT_VALID: _ErrorReason.ValueType  # 13
+    """The rule is not valid yet, or not any more.
+    Example: {"reason":"RULE_NOT_VALID","domain":"decision.leo","metadata":{"rule_id":"0199…"}}
+    """
+    ERROR_REASON_TEMPLATE_NEEDS_EVENT: _ErrorReason.ValueType  # 14
+    """A template of a launched rule reads an event: text, line and column (from 1) say where.
+    Example: {"reason":"TEMPLATE_NEEDS_EVENT","domain":"decision.leo","metadata":{"line":"1","column":"9"}}
+    """
+    ERROR_REASON_SNAPSHOT_MISSING: _ErrorReason.ValueType  # 15
+    """The tenant has no such snapshot.
+    Example: {"reason":"SNAPSHOT_MISSING","domain":"decision.leo","metadata":{"snapshot_id":"0199…"}}
+    """
+    ERROR_REASON_LAUNCH_MISSING: _ErrorReason.ValueType  # 16
+    """The tenant has no such launch.
+    Example: {"reason":"LAUNCH_MISSING","domain":"decision.leo","metadata":{"launch_id":"0199…"}}
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -97,7 +117,7 @@ ERROR_REASON_CAMPAIGN_MISSING: ErrorReason.ValueType  # 5
 Example: {"reason":"CAMPAIGN_MISSING","domain":"decision.leo","metadata":{"campaign_id":"0199…"}}
 """
 ERROR_REASON_CAMPAIGN_STATE: ErrorReason.ValueType  # 6
-"""The campaign is not in a state from which the asked one can be reached.
+"""The campaign is not in a state from which the asked one can be reached, or cannot be launched in.
 Example: {"reason":"CAMPAIGN_STATE","domain":"decision.leo","metadata":{"state":"ended"}}
 """
 ERROR_REASON_RULE_EXISTS: ErrorReason.ValueType  # 7
@@ -119,5 +139,25 @@ Example: {"reason":"REFERENCE_MISSING","domain":"decision.leo","metadata":{"fiel
 ERROR_REASON_EVENT_MISSING: ErrorReason.ValueType  # 11
 """The tenant has no such event.
 Example: {"reason":"EVENT_MISSING","domain":"decision.leo","metadata":{"event_id":"0191…"}}
+"""
+ERROR_REASON_RULE_TRIGGER: ErrorReason.ValueType  # 12
+"""The rule is about events and cannot be launched.
+Example: {"reason":"RULE_TRIGGER","domain":"decision.leo","metadata":{"rule_id":"0199…"}}
+"""
+ERROR_REASON_RULE_NOT_VALID: ErrorReason.ValueType  # 13
+"""The rule is not valid yet, or not any more.
+Example: {"reason":"RULE_NOT_VALID","domain":"decision.leo","metadata":{"rule_id":"0199…"}}
+"""
+ERROR_REASON_TEMPLATE_NEEDS_EVENT: ErrorReason.ValueType  # 14
+"""A template of a launched rule reads an event: text, line and column (from 1) say where.
+Example: {"reason":"TEMPLATE_NEEDS_EVENT","domain":"decision.leo","metadata":{"line":"1","column":"9"}}
+"""
+ERROR_REASON_SNAPSHOT_MISSING: ErrorReason.ValueType  # 15
+"""The tenant has no such snapshot.
+Example: {"reason":"SNAPSHOT_MISSING","domain":"decision.leo","metadata":{"snapshot_id":"0199…"}}
+"""
+ERROR_REASON_LAUNCH_MISSING: ErrorReason.ValueType  # 16
+"""The tenant has no such launch.
+Example: {"reason":"LAUNCH_MISSING","domain":"decision.leo","metadata":{"launch_id":"0199…"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
