@@ -21,8 +21,8 @@ from libs.audit.checkpoint import public_key_of, public_key_text
 from libs.audit.verify import Verification, verify
 from libs.audit.verify.proof import ProofError, prove
 from libs.audit.verify.reading import Progress
-from libs.cli.database import dsn_of
-from libs.cli.errors import CommandError
+from libs.cli.database import connected, dsn_of
+from libs.cli.errors import CommandError, UsageError
 from libs.cli.tokens import tenant_id_of
 from libs.postgres import roles
 from libs.rpc.paging import PAGE_SIZE_MAX, PageTokenError, page_of, token_of
@@ -116,7 +116,7 @@ def show(
         page = page_of(count, after, key_count=2)
         keys = (datetime.fromisoformat(page.after[0]), UUID(page.after[1])) if page.after else None
     except (PageTokenError, ValueError):
-        raise CommandError("--after takes the token that ended the page before") from None
+        raise UsageError("--after takes the token that ended the page before") from None
     span = _time("--since", since), _time("--until", until)
     with _failures_as_sentences():
         rows = asyncio.run(
@@ -148,7 +148,7 @@ def prove_command(
     try:
         wanted = UUID(delivery_id)
     except ValueError:
-        raise CommandError(f'"{delivery_id}" is not the id of a delivery: it is a UUID') from None
+        raise UsageError(f'"{delivery_id}" is not the id of a delivery: it is a UUID') from None
     files, key = _checkpoints(checkpoints, public_key)
     if key is None:
         raise CommandError("there are no checkpoints here: name --checkpoints and --public-key")
@@ -185,12 +185,12 @@ def _failures_as_sentences() -> Iterator[None]:
 def _checkpoints(files: list[Path], public_key: str) -> tuple[list[Path], Ed25519PublicKey | None]:
     """The files to compare with, and whose signatures count; those of the data folder if none."""
     if bool(files) != bool(public_key):
-        raise CommandError("--checkpoints and --public-key go together")
+        raise UsageError("--checkpoints and --public-key go together")
     if files:
         try:
             return files, public_key_of(public_key)
         except ValueError:
-            raise CommandError("--public-key takes 64 hexadecimal digits") from None
+            raise UsageError("--public-key takes 64 hexadecimal digits") from None
     own, own_key = checkpoint_file(data_folder()), public_key_file(data_folder())
     if own.exists() and own_key.exists():
         return [own], public_key_of(own_key.read_text())
@@ -291,14 +291,11 @@ async def _read(
     count_max: int,
 ) -> list[Any]:
     tenant_id = await tenant_id_of(tenant) if tenant else None
-    connection = await asyncpg.connect(dsn_of(roles.AUDITOR))
-    try:
+    async with connected(roles.AUDITOR) as connection:
         rows: list[Any] = await connection.fetch(
             _PAGE, tenant_id, kind, actor, *span, *(after or (None, None)), count_max
         )
-        return rows
-    finally:
-        await connection.close()
+    return rows
 
 
 def _entry(row: Any) -> dict[str, Any]:
@@ -346,5 +343,5 @@ def _time(option: str, text: str) -> datetime | None:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise CommandError(f"{option} takes a time such as 2026-11-25T08:00+07:00") from None
+        raise UsageError(f"{option} takes a time such as 2026-11-25T08:00+07:00") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

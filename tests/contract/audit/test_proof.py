@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from libs import audit
 from libs.audit.checkpoint import public_key_text
 from libs.cli import audit as command
-from libs.cli import tokens
+from libs.cli import database
 from libs.cli.errors import CommandError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ DOCUMENTATION = Path(__file__).parents[3] / "docs/reference/audit.md"
 def leo(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Leo:
     """Runs `leo audit …` on the test's database in place of a running stack's."""
     monkeypatch.setattr(command, "dsn_of", site.dsn_of)
-    monkeypatch.setattr(tokens, "dsn_of", site.dsn_of)
+    monkeypatch.setattr(database, "dsn_of", site.dsn_of)
     monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.setenv("LEO_DATA", str(tmp_path / "no-stack"))
 
