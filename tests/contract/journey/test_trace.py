@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 from uuid_utils.compat import uuid7
 
-from libs.cli import trace
+from libs.cli import database, trace
 from libs.cli.__main__ import app
 from libs.cli.errors import CommandError
 from tests.contract.journey.stories import HEALTHY, START, History, Teller, attempt
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def leo(dsn_of: DsnOf, monkeypatch: pytest.MonkeyPatch) -> Leo:
     """Runs a command on the test's database in place of a running stack's."""
-    monkeypatch.setattr(trace, "dsn_of", dsn_of)
+    monkeypatch.setattr(database, "dsn_of", dsn_of)
     monkeypatch.setenv("COLUMNS", "200")
 
     async def run(*arguments: str) -> Result:
