@@ -14,6 +14,7 @@ from google.protobuf.struct_pb2 import Struct
 from leo.decision.v1 import decision_service_pb2 as pb
 from libs import fields
 from libs.fields import Fields, check_batch_count, unstorable
+from libs.quiet_hours import QuietHours
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
 from libs.rpc.paging import PageSizeError, PageTokenError, page_of, token_of
@@ -24,7 +25,6 @@ from services.decision.domain.rule import (
     PRIORITY_MAX,
     TIME_TO_LIVE_DEFAULT,
     Choice,
-    QuietHours,
     RuleTerms,
     check_terms,
     condition_problem,

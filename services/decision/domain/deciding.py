@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
-from zoneinfo import ZoneInfo
 
 from libs.addressing import recipient_refs
 from libs.fields import in_words
+from libs.quiet_hours import quiet_until
 from services.decision.domain.rule_set import Broken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from libs.conditions import Condition, Problem
-    from services.decision.domain.rule import QuietHours, Rule, Trigger
+    from services.decision.domain.rule import Rule, Trigger
     from services.decision.domain.rule_set import AskedRule, RuleSet, Segment
 
 Outcome = Literal[
@@ -304,8 +304,12 @@ def _choose(
     if not allowed:
         told = ", ".join(f"{channel}: {state}" for channel, state in recorded.items())
         return (), "no_consent", f'consent to "{purpose}": {told}'
+    hours = rule.terms.quiet_hours
+    # Asked again before each call: a retry or the next choice may come up in the night.
+    quiet = {"quiet_hours": [hours.start, hours.end]} if hours else {}
     possible = tuple(
-        {
+        quiet
+        | {
             "choice": place,
             "channel": choice.channel,
             "purpose": purpose,
@@ -327,17 +331,3 @@ def hold_out_bucket(rule_id: UUID, profile_id: UUID) -> int:
     """A number from 0 to 99 that is always the same for a rule and person."""
     digest = hashlib.sha256(rule_id.bytes + profile_id.bytes).digest()
     return int.from_bytes(digest[:8], "big") % 100
-
-
-def quiet_until(quiet_hours: QuietHours, now: datetime, time_zone: str) -> datetime | None:
-    """When the quiet hours that are now end, in the zone of `now`; None if it is not quiet."""
-    zone = ZoneInfo(time_zone)
-    local = now.astimezone(zone)
-    start, end = quiet_hours.times()
-    clock = local.time()
-    quiet = start <= clock < end if start < end else clock >= start or clock < end
-    if not quiet:
-        return None
-    day = local.date() if clock < end else local.date() + timedelta(days=1)
-    # An hour that the zone has twice ends in the one that is now.
-    return datetime.combine(day, end.replace(fold=local.fold), zone).astimezone(now.tzinfo)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from libs.addressing import ADDRESS_KINDS
 from libs.conditions import ConditionError, compile_condition
 from libs.fields import unstorable
+from libs.quiet_hours import QuietHours
 from services.decision.errors import ConditionInvalidError
 
 if TYPE_CHECKING:
@@ -28,18 +29,6 @@ TIME_TO_LIVE_MAX = timedelta(days=30)
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 # A rule without a condition is always met.
 _ALWAYS = "true"
-
-
-@dataclass(frozen=True, slots=True)
-class QuietHours:
-    """A time of day, "HH:MM" to "HH:MM"; an end before the start means the next day."""
-
-    start: str
-    end: str
-
-    def times(self) -> tuple[time, time]:
-        """Both as times of the day."""
-        return time.fromisoformat(self.start), time.fromisoformat(self.end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ import structlog
 from libs import audit, canonical
 from libs.addressing import address_of
 from libs.postgres.queries import load_queries
+from libs.quiet_hours import QuietHours, quiet_until
 from libs.relay.outage import Outage
 from libs.unsubscribe import Withdrawal
 from services.dispatch.channels import CHANNELS, contract
@@ -26,7 +28,7 @@ from services.dispatch.machine.transitions import without_sending
 from services.dispatch.rendering import MissingValueError, RenderError, render
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
     from uuid import UUID
 
     import asyncpg
@@ -87,6 +89,7 @@ class _Sorted:
 
     ready: list[tuple[asyncpg.Record, contract.Message]]
     ended: list[Move]
+    waiting: list[Move]
     broken: dict[UUID, str]
 
 
@@ -146,6 +149,7 @@ class Claims:
             found = _sort(due)
             if found.ended:
                 await _end(connection, tenant_id, found.ended)
+            await move(connection, tenant_id, found.waiting)
             if found.ready:
                 await self._intend(connection, tenant_id, found.ready)
         return Claim(
@@ -282,7 +286,7 @@ class Claims:
 
 
 def _sort(due: list[asyncpg.Record]) -> _Sorted:
-    found = _Sorted([], [], {})
+    found = _Sorted([], [], [], {})
     for row in due:
         try:
             outcome = _check(row)
@@ -292,6 +296,17 @@ def _sort(due: list[asyncpg.Record]) -> _Sorted:
             continue
         if isinstance(outcome, contract.Message):
             found.ready.append((row, outcome))
+        elif isinstance(outcome, datetime):
+            found.waiting.append(
+                Move(
+                    delivery_id=row["delivery_id"],
+                    epoch=row["epoch"],
+                    state=row["state"],
+                    reason="waits for quiet hours to end",
+                    in_doubt=row["in_doubt"],
+                    due_at=outcome,
+                )
+            )
         else:
             found.ended.append(_end_of(row["delivery_id"], row, *outcome))
     return found
@@ -309,8 +324,10 @@ def _end_of(delivery_id: UUID, row: asyncpg.Record, state: State, reason: str) -
     )
 
 
-def _check(row: asyncpg.Record) -> contract.Message | tuple[State, str]:  # noqa: PLR0911
-    """The message, or why it is not sent."""
+def _check(  # noqa: PLR0911
+    row: asyncpg.Record,
+) -> contract.Message | tuple[State, str] | datetime:
+    """The message, or why it is not sent, or until when it waits."""
     if row["seen_document"] is None or row["latest_document"] is None:
         return "cancelled", "the person was erased"
     if row["profile_state"] != "active" or row["profile_context"] != "production":
@@ -322,8 +339,15 @@ def _check(row: asyncpg.Record) -> contract.Message | tuple[State, str]:  # noqa
     recipient = address_of(row["recipient_ref"], document)
     if recipient is None or address_of(row["recipient_ref"], latest) != recipient:
         return "suppressed", "ADDRESS_CHANGED: it is another one since the decision"
-    if row["is_expired"]:
+    if row["expires_at"] <= row["now"]:
         return "expired", "it was no longer worth sending"
+    if row["quiet_hours"] is not None:
+        hours = QuietHours(*orjson.loads(row["quiet_hours"]))
+        until = quiet_until(hours, row["now"], row["time_zone"])
+        if until is not None and until < row["expires_at"]:
+            return until
+        if until is not None:
+            return "expired", "quiet hours last longer than it is worth"
     event = None
     if row["event_type"] is not None:
         event = Event(

@@ -47,13 +47,15 @@ WHERE tenant_id = :tenant_id AND account_id = :account_id;
 -- What is due, locked, with everything that is checked once more before the intent.
 SELECT
     l.delivery_id, l.channel, l.recipient_ref, l.attempt_count, l.epoch, l.in_doubt,
-    l.expires_at <= leo_now() AS is_expired,
+    l.state, l.expires_at, leo_now() AS now,
     coalesce(c.state, 'none recorded') AS consent, l.purpose,
     p.ext_id, p.state AS profile_state, p.context AS profile_context,
     seen.document AS seen_document, latest.document AS latest_document,
     t.version AS template_version, t.provider_template_id, t.data AS template_data,
     e.event_type, e.source, e.occurred_at, e.properties,
-    n.time_zone
+    n.time_zone,
+    -- All choices of a decision keep the hours of its rule.
+    d.choices -> 0 -> 'quiet_hours' AS quiet_hours
 FROM delivery_log AS l
 JOIN tenant AS n ON n.tenant_id = l.tenant_id
 JOIN cdp_profiles AS p ON p.tenant_id = l.tenant_id AND p.profile_id = l.profile_id

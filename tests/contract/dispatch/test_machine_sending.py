@@ -19,6 +19,7 @@ from services.dispatch.store import DispatchStore
 from services.dispatch.usecases import batch_dispatch
 from tests.contract.auth.processes import free_address
 from tests.contract.dispatch.machines import until
+from tests.contract.dispatch.world import choice
 
 if TYPE_CHECKING:
     from services.dispatch.channels.contract import SendResult
@@ -450,3 +451,31 @@ async def test_secrets_that_do_not_open_are_no_fault_of_the_deliveries(
     async with site.machine():
         await site.wait_for(accepted=2)
     assert site.acceptances(deliveries) == [1, 1]
+
+
+async def test_a_message_that_comes_up_in_quiet_hours_waits_for_their_end(site: Site) -> None:
+    """A retry, or the next choice, may come up in a night that the decision did not know of."""
+    here = datetime.now(VIETNAM)
+    end = (here + timedelta(hours=2)).replace(second=0, microsecond=0)
+    quiet = [f"{here - timedelta(hours=1):%H:%M}", f"{end:%H:%M}"]
+    choices = [
+        choice(
+            account_id=str(site.account_id),
+            template_id=str(site.template_id),
+            quiet_hours=quiet,
+        )
+    ]
+    waits = await site.delivery(choices=choices, worth=timedelta(hours=8))
+    ends = await site.delivery(choices=choices, worth=timedelta(hours=1))
+    other = await site.delivery()
+    async with site.machine():
+        await site.wait_for(pending=1, expired=1, accepted=1)
+    rows = await site.world.superuser.fetch(
+        "SELECT delivery_id, state, reason, due_at, attempt_count FROM delivery_log"
+    )
+    by_id = {row["delivery_id"]: row for row in rows}
+    assert by_id[waits]["due_at"] == end
+    assert by_id[waits]["reason"] == "waits for quiet hours to end"
+    assert by_id[ends]["reason"] == "quiet hours last longer than it is worth"
+    assert (by_id[waits]["attempt_count"], by_id[ends]["attempt_count"]) == (0, 0)
+    assert by_id[other]["state"] == "accepted"

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from libs.conditions import Condition, Outcome
+from libs.quiet_hours import QuietHours
 from services.decision.domain.deciding import Verdict, decide, hold_out_bucket
-from services.decision.domain.rule import QuietHours
 from tests.unit.decision.worlds import (
     EMAIL,
     NOW,

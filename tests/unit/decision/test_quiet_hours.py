@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.decision.domain.deciding import quiet_until
-from services.decision.domain.rule import QuietHours
+from libs.quiet_hours import QuietHours, quiet_until
 
 HANOI = "Asia/Ho_Chi_Minh"
 NEW_YORK = "America/New_York"

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from libs.fields import Fields
+from libs.quiet_hours import QuietHours
 from services.decision.domain.rule import (
     Choice,
-    QuietHours,
     RuleTerms,
     check_condition,
     check_terms,
