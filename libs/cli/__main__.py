@@ -104,12 +104,26 @@ def trace(
     *,
     source: str = typer.Option("", help="Instead of the id: the source that the event is of,"),
     source_event_id: str = typer.Option("", help="and its id there."),
+    launch: str = typer.Option("", help="Instead of an event: a launch, and of its people"),
+    profile: str = typer.Option("", help="this one, by profile_id or ext_id."),
+    delivery: str = typer.Option("", help="Instead: a delivery, and all that led to it."),
     as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
 ) -> None:
-    """Tell what became of an event: each decision, delivery, attempt and receipt, and why."""
+    """Tell what became of an event, or of a person in a launch.
+
+    Each decision, delivery, attempt and receipt, and why.
+    """
     from libs.cli import trace as command
 
-    command.trace(event_id, source=source, source_event_id=source_event_id, as_json=as_json)
+    named = command.Named(
+        event_id=event_id,
+        source=source,
+        source_event_id=source_event_id,
+        launch=launch,
+        profile=profile,
+        delivery=delivery,
+    )
+    command.trace(named, as_json=as_json)
 
 
 @app.command()

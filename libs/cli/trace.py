@@ -1,4 +1,4 @@
-"""`leo trace`: what became of one event, as a tree and in one sentence."""
+"""`leo trace`: what became of an event or a person in a launch, as a tree and in one sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -16,11 +15,19 @@ from rich.text import Text
 from rich.tree import Tree
 
 from libs.cli.database import connected
-from libs.cli.errors import CommandError, UsageError
+from libs.cli.errors import UsageError
+from libs.cli.story import (
+    Step,
+    Story,
+    story_of_delivery,
+    story_of_event,
+    story_of_launch,
+    story_of_source,
+)
 from libs.postgres import roles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 # What a rule did, and below it what happened where no rule is named.
 DECIDED: Final[Mapping[str, str]] = {
@@ -67,44 +74,29 @@ _COLOURS: Final[Mapping[str, str]] = {
     "retry_at": "yellow",
     "retry_wait": "yellow",
 }
+# In a launch, the rule is named in any case.
+_DECIDED_IN_LAUNCH: Final[Mapping[str, str]] = {
+    "no_rule": "was not met",
+    "no_profile": "had nobody to act for",
+}
 _FURTHEST: Final = ("sent", "delivered", "read", "clicked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One row of v_journey."""
+class Named:
+    """How the command line names a story; texts that are not given are empty."""
 
-    at: datetime
-    step: str
-    outcome: str
-    reason: str
-    id: UUID
-    parent_id: UUID | None
-    channel: str
-    details: dict[str, Any]
+    event_id: str
+    source: str
+    source_event_id: str
+    launch: str
+    profile: str
+    delivery: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """All that happened about one event; the first step is the event itself."""
-
-    tenant: str
-    time_zone: str
-    event_id: UUID
-    steps: Sequence[Step]
-
-    def of(self, step: str, parent_id: UUID | None = None) -> list[Step]:
-        """The steps of one kind, of all or of one parent."""
-        return [
-            found
-            for found in self.steps
-            if found.step == step and parent_id in {None, found.parent_id}
-        ]
-
-
-def trace(event_id: str, *, source: str, source_event_id: str, as_json: bool) -> None:
-    """Print the story of an event of the running stack."""
-    story = asyncio.run(_read(event_id, source=source, source_event_id=source_event_id))
+def trace(named: Named, *, as_json: bool) -> None:
+    """Print a story of the running stack."""
+    story = asyncio.run(_read(named))
     if as_json:
         typer.echo(orjson.dumps(as_document(story), default=str, option=orjson.OPT_INDENT_2))
         return
@@ -114,67 +106,30 @@ def trace(event_id: str, *, source: str, source_event_id: str, as_json: bool) ->
     console.print(in_one_sentence(story), style="bold")
 
 
-async def _read(event_id: str, *, source: str, source_event_id: str) -> Story:
-    if bool(event_id) == bool(source or source_event_id) or bool(source) != bool(source_event_id):
-        raise UsageError("name the event: by its id, or by --source and --source-event-id")
-    async with connected(roles.AUDITOR) as connection:
-        tenant_id, found = (
-            await _find(connection, event_id)
-            if event_id
-            else await _find_by_source(connection, source, source_event_id)
-        )
-        return await read_story(connection, tenant_id, found)
-
-
-async def _find(connection: Any, event_id: str) -> tuple[UUID, UUID]:
-    try:
-        wanted = UUID(event_id)
-    except ValueError:
+async def _read(named: Named) -> Story:
+    ways = (
+        bool(named.event_id),
+        bool(named.source or named.source_event_id),
+        bool(named.launch or named.profile),
+        bool(named.delivery),
+    )
+    if (
+        sum(ways) != 1
+        or bool(named.source) != bool(named.source_event_id)
+        or bool(named.launch) != bool(named.profile)
+    ):
         raise UsageError(
-            f'"{event_id}" is not the id of an event: it is a UUID, as ingest returned it'
-        ) from None
-    tenant_id = await connection.fetchval(
-        "SELECT e.tenant_id FROM tenant AS t"
-        " JOIN marketing_event AS e ON e.tenant_id = t.tenant_id AND e.event_id = $1",
-        wanted,
-    )
-    if tenant_id is None:
-        raise CommandError(f"no tenant has an event {wanted}")
-    return tenant_id, wanted
-
-
-async def _find_by_source(connection: Any, source: str, source_event_id: str) -> tuple[UUID, UUID]:
-    rows = await connection.fetch(
-        "SELECT tenant_id, event_id FROM marketing_event"
-        " WHERE source = $1 AND source_event_id = $2",
-        source,
-        source_event_id,
-    )
-    if not rows:
-        raise CommandError(f'no tenant has an event "{source_event_id}" of the source "{source}"')
-    if len(rows) > 1:
-        ids = ", ".join(str(row["event_id"]) for row in rows)
-        raise CommandError(f"{len(rows)} tenants have such an event; trace one by its id: {ids}")
-    return rows[0]["tenant_id"], rows[0]["event_id"]
-
-
-async def read_story(connection: Any, tenant_id: UUID, event_id: UUID) -> Story:
-    """Read a story by the one statement that tells it."""
-    tenant = await connection.fetchrow(
-        "SELECT name, time_zone FROM tenant WHERE tenant_id = $1", tenant_id
-    )
-    rows = await connection.fetch(
-        "SELECT at, step, outcome, reason, id, parent_id, channel, details FROM v_journey"
-        " WHERE tenant_id = $1 AND event_id = $2 ORDER BY at, rank",
-        tenant_id,
-        event_id,
-    )
-    return Story(
-        tenant=tenant["name"],
-        time_zone=tenant["time_zone"],
-        event_id=event_id,
-        steps=[Step(**{**row, "details": orjson.loads(row["details"])}) for row in rows],
-    )
+            "name the event: by its id, or by --source and --source-event-id; or somebody in a "
+            "launch by --launch and --profile; or a --delivery"
+        )
+    async with connected(roles.AUDITOR) as connection:
+        if named.event_id:
+            return await story_of_event(connection, named.event_id)
+        if named.source:
+            return await story_of_source(connection, named.source, named.source_event_id)
+        if named.launch:
+            return await story_of_launch(connection, named.launch, named.profile)
+        return await story_of_delivery(connection, named.delivery)
 
 
 def as_document(story: Story) -> dict[str, Any]:
@@ -184,6 +139,8 @@ def as_document(story: Story) -> dict[str, Any]:
         "tenant": story.tenant,
         "time_zone": story.time_zone,
         "event_id": story.event_id,
+        "launch_id": story.launch_id,
+        "profile_id": story.profile_id,
         "summary": in_one_sentence(story),
         "steps": [
             {
@@ -202,9 +159,8 @@ def as_document(story: Story) -> dict[str, Any]:
 
 
 def as_tree(story: Story) -> Tree:
-    """The story for people: event, decisions, deliveries, what happened to each."""
-    (event,) = story.of("event")
-    tree = Tree(_event_line(story, event), guide_style="dim")
+    """The story for people: what began it, decisions, deliveries, what happened to each."""
+    tree = Tree(_first_line(story), guide_style="dim")
     for decision in sorted(story.of("decision"), key=lambda step: step.details["ordinal"]):
         branch = tree.add(_line(story, decision, _decision_words(story, decision)))
         for made in story.of("delivery", decision.id):
@@ -229,13 +185,20 @@ def _add_delivery(story: Story, branch: Tree, made: Step) -> None:
         delivery.add(_line(story, step, _delivery_words(story, step)))
 
 
-def _event_line(story: Story, event: Step) -> Text:
-    line = Text("event ")
-    line.append(event.details["event_type"], style="bold")
-    line.append(f" of {event.details['source']}, received ")
-    line.append(f"{event.at.astimezone(ZoneInfo(story.time_zone)):%Y-%m-%d %H:%M:%S}", style="bold")
+def _first_line(story: Story) -> Text:
+    first = story.steps[0]
+    details = first.details
+    if story.launch_id is None:
+        line = Text("event ")
+        line.append(details["event_type"], style="bold")
+        line.append(f" of {details['source']}, received ")
+    else:
+        line = Text("launch of the rule ")
+        line.append(details["rule"], style="bold")
+        line.append(f" (version {details['rule_version']}) of {details['campaign']}, begun ")
+    line.append(f"{first.at.astimezone(ZoneInfo(story.time_zone)):%Y-%m-%d %H:%M:%S}", style="bold")
     line.append(f" ({story.time_zone}), tenant {story.tenant}")
-    line.append(f"  {story.event_id}", style="dim")
+    line.append(f"  {first.id}", style="dim")
     return line
 
 
@@ -247,7 +210,7 @@ def _line(story: Story, step: Step, words: str) -> Text:
 
 
 def _decision_words(story: Story, decision: Step) -> str:
-    words = _decided(decision)
+    words = _decided(story, decision)
     if decision.outcome == "acted" and "not_before" in decision.details:
         words += f"; not before {_moment(story, decision.details['not_before'])}"
     return words
@@ -274,13 +237,16 @@ def _delivery_words(story: Story, step: Step) -> str:
 
 
 def in_one_sentence(story: Story) -> str:
-    """What happened about the event, and why."""
+    """What happened about the event or the person, and why."""
     decisions = sorted(story.of("decision"), key=lambda step: step.details["ordinal"])
     if not decisions:
-        return "Nothing is decided about this event yet."
+        about = "this event" if story.launch_id is None else "this person"
+        return f"Nothing is decided about {about} yet."
     acting = [decision for decision in decisions if decision.outcome == "acted"]
     if not acting:
-        return f"Nothing was sent: {'; '.join(_decided(decision) for decision in decisions)}."
+        return (
+            f"Nothing was sent: {'; '.join(_decided(story, decision) for decision in decisions)}."
+        )
     return " ".join(_acted_sentence(story, decision) for decision in acting)
 
 
@@ -288,12 +254,15 @@ def _acted_sentence(story: Story, decision: Step) -> str:
     states = [step for step in story.of("delivery", decision.id) if step.outcome != "created"]
     # One after the other: each choice's end brings the next.
     told = "; then ".join(_fate(story, state) for state in states) or "no delivery is made yet"
-    sentence = f"{_decided(decision)}; {told}"
+    sentence = f"{_decided(story, decision)}; {told}"
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def _decided(decision: Step) -> str:
-    words = _why(DECIDED[decision.outcome], decision.reason)
+def _decided(story: Story, decision: Step) -> str:
+    words = DECIDED[decision.outcome]
+    if story.launch_id is not None:
+        words = _DECIDED_IN_LAUNCH.get(decision.outcome, words)
+    words = _why(words, decision.reason)
     details = decision.details
     if "rule" not in details:
         return words

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.conftest import Connect
 
 BY_EVENT = "SELECT * FROM v_journey WHERE tenant_id = $1 AND event_id = $2 ORDER BY at, rank"
+BY_LAUNCH = "SELECT * FROM v_journey WHERE tenant_id = $1 AND launch_id = $2 ORDER BY at, rank"
 BY_PROFILE = "SELECT * FROM v_journey WHERE tenant_id = $1 AND profile_id = $2 ORDER BY at, rank"
 
 
@@ -63,6 +64,38 @@ async def test_journey_tells_everything_in_order(
     assert by_step["receipt"]["parent_id"] == told.delivery_id
     assert by_step["receipt"]["id"] in told.receipt_ids
     assert json.loads(rows[1]["details"])["rule"] == "thank-you"
+
+
+async def test_journey_of_a_launch_has_its_people_and_a_person_s_has_the_launch(
+    teller: Teller, connect: Connect, tenant_id: UUID
+) -> None:
+    told = await teller.launched(tenant_id, HEALTHY["was accepted"])
+    await teller.healthy(tenant_id)
+    one = [
+        ("decision", "acted"),
+        ("delivery", "created"),
+        ("attempt", "intent"),
+        ("attempt", "accepted"),
+        ("delivery", "accepted"),
+        ("receipt", "delivered"),
+        ("receipt", "read"),
+    ]
+    async with connect(roles.AUDITOR) as auditor:
+        rows = await auditor.fetch(BY_LAUNCH, tenant_id, told.event_id)
+        of_person = await auditor.fetch(BY_PROFILE, tenant_id, told.profile_id)
+        by_event = await auditor.fetch(BY_EVENT, tenant_id, told.event_id)
+    assert sorted((row["step"], row["outcome"]) for row in rows) == sorted(
+        [("launch", "succeeded"), ("decision", "hold_out"), *one]
+    )
+    assert {row["launch_id"] for row in rows} == {told.event_id}
+    assert {row["event_id"] for row in rows} == {None}
+    assert [(row["step"], row["outcome"]) for row in of_person] == one
+    (launch, decision) = (rows[0], of_person[0])
+    assert (launch["step"], launch["id"], launch["profile_id"]) == ("launch", told.event_id, None)
+    assert json.loads(launch["details"])["campaign"] == "spring"
+    assert (decision["id"], decision["parent_id"]) == (told.decision_id, told.event_id)
+    # A launch's id is no event's.
+    assert by_event == []
 
 
 @pytest.mark.parametrize("name", HEALTHY)

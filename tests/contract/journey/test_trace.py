@@ -186,6 +186,13 @@ async def test_event_is_found_by_its_source(teller: Teller, leo: Leo) -> None:
         ([], "name the event"),
         (["--source", "shop"], "name the event"),
         ([str(uuid7()), "--source", "shop"], "name the event"),
+        ([str(uuid7()), "--delivery", str(uuid7())], "name the event"),
+        (["--launch", str(uuid7())], "name the event"),
+        (["--profile", "an"], "name the event"),
+        (["--launch", str(uuid7()), "--profile", "an"], "no tenant has a launch "),
+        (["--launch", "tet", "--profile", "an"], '"tet" is not the id of a launch'),
+        (["--delivery", str(uuid7())], "no tenant has a delivery "),
+        (["--delivery", "an"], '"an" is not the id of a delivery'),
     ],
 )
 async def test_event_that_is_not_there_is_said_in_a_sentence(
@@ -250,3 +257,75 @@ async def test_a_chain_of_choices_is_one_story(teller: Teller, tenant_id: UUID, 
         "provider refused it (not reachable); then by email, it was not sent (no consent); then by "
         "zalo-template, it waits for its turn, until 2126-03-01 07:00."
     )
+
+
+async def test_a_person_in_a_launch_has_a_story(teller: Teller, tenant_id: UUID, leo: Leo) -> None:
+    told = await teller.launched(tenant_id, HEALTHY["was accepted"])
+    answer = await leo("--launch", str(told.event_id), "--profile", str(told.profile_id))
+    assert answer.exit_code == 0, answer.exception
+    lines = [line.rstrip() for line in answer.output.splitlines()]
+    assert lines[:3] == [
+        (
+            "launch of the rule thank-you (version 1) of spring, begun 2026-03-01 08:30:00"
+            f" (Asia/Ho_Chi_Minh), tenant tenant-{tenant_id.hex}  {told.event_id}"
+        ),
+        "└── 08:30:00.020    +20 ms  the rule thank-you (version 1) acted (every condition holds)",
+        f"    └── by zalo-template (choice 0): accepted  {told.delivery_id}",
+    ]
+    assert lines[-1] == (
+        "The rule thank-you (version 1) acted (every condition holds); by zalo-template, the"
+        " provider took it, and it was read."
+    )
+    # By the id at the data platform, and from its delivery, it is the same story.
+    ext_id = f"PERSONAL-{told.profile_id}"
+    assert (await leo("--launch", str(told.event_id), "--profile", ext_id)).output == answer.output
+    assert (await leo("--delivery", str(told.delivery_id))).output == answer.output
+    document = json.loads((await leo("--delivery", str(told.delivery_id), "--json")).output)
+    assert document["launch_id"] == str(told.event_id)
+    assert document["profile_id"] == str(told.profile_id)
+    assert document["event_id"] is None
+    assert document["steps"][0]["step"] == "launch"
+
+
+async def test_a_delivery_of_an_event_leads_to_its_story(
+    teller: Teller, tenant_id: UUID, leo: Leo
+) -> None:
+    told = await teller.story(tenant_id, HEALTHY["was refused"])
+    assert (await leo("--delivery", str(told.delivery_id))).output == (
+        await leo(str(told.event_id))
+    ).output
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        ("no_rule", "the rule thank-you (version 1) was not met (so it is)."),
+        ("no_profile", "the rule thank-you (version 1) had nobody to act for (so it is)."),
+        ("expired", "the rule thank-you (version 1) did not act, too late (so it is)."),
+    ],
+)
+async def test_who_a_launch_did_not_act_for_is_told_why(
+    teller: Teller, tenant_id: UUID, leo: Leo, outcome: str, says: str
+) -> None:
+    profile_id = await teller.profile(tenant_id)
+    launch_id = await teller.launch(tenant_id, [profile_id], state="running")
+    asked = ("--launch", str(launch_id), "--profile", str(profile_id))
+    assert "Nothing is decided about this person yet." in (await leo(*asked)).output
+    await teller.decision(
+        tenant_id,
+        launch_id,
+        profile_id=profile_id,
+        trigger_kind="launch",
+        outcome=outcome,
+        reason="so it is",
+    )
+    assert (await leo(*asked)).output.strip().endswith(f"Nothing was sent: {says}")
+
+
+async def test_somebody_whom_the_tenant_does_not_know_is_said_in_a_sentence(
+    teller: Teller, tenant_id: UUID, leo: Leo
+) -> None:
+    launch_id = await teller.launch(tenant_id, [])
+    answer = await leo("--launch", str(launch_id), "--profile", "nobody")
+    assert isinstance(answer.exception, CommandError)
+    assert "has no such profile" in str(answer.exception)

@@ -12,12 +12,19 @@ from leo.decision.v1.decision_service_pb2 import (
     ActivationResult,
     BatchActivateRequest,
     Campaign,
+    CampaignLaunch,
     CreateCampaignRequest,
     CreateRuleRequest,
+    GetCampaignLaunchRequest,
+    GetCampaignLaunchResponse,
     GetJourneyRequest,
     JourneyStep,
+    LaunchCampaignRequest,
+    LaunchEstimate,
     ListAuditEntriesRequest,
     ListAuditEntriesResponse,
+    ListCampaignLaunchesRequest,
+    ListCampaignLaunchesResponse,
     ListRulesRequest,
     ListRulesResponse,
     Rule,
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class DecisionClient:
-    """Campaigns, rules, and what was decided about an event: `LeoClient.decisions`."""
+    """Campaigns, rules, launches, and what was decided: `LeoClient.decisions`."""
 
     def __init__(self, channel: grpc.aio.Channel, calls: Calls) -> None:
         self._calls = calls
@@ -161,6 +168,79 @@ class DecisionClient:
         request = BatchActivateRequest(event_ids=event_ids)
         response = await self._calls.unary(self._stub.BatchActivate, request, timeout)
         return list(response.results)
+
+    async def estimate_launch(
+        self, rule_id: str, snapshot_id: str, *, timeout: timedelta | None = None
+    ) -> LaunchEstimate:
+        """What would come of a launch now: how many by outcome and channel; nothing is stored.
+
+        Raises:
+            InvalidError: FIELD_INVALID, or CONDITION_INVALID.
+            MissingError: RULE_MISSING or SNAPSHOT_MISSING.
+            StateError: RULE_TRIGGER, the rule is about events; or RULE_NOT_VALID.
+        """
+        request = LaunchCampaignRequest(
+            rule_id=rule_id, snapshot_id=snapshot_id, validate_only=True
+        )
+        response = await self._calls.unary(self._stub.LaunchCampaign, request, timeout)
+        return response.estimate
+
+    async def launch_campaign(
+        self,
+        rule_id: str,
+        snapshot_id: str,
+        *,
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> CampaignLaunch:
+        """Ask a rule about everybody in a snapshot, in the background; the launch as stored.
+
+        Args:
+            rule_id: of a rule with TRIGGER_LAUNCH.
+            request_id: as in create_campaign.
+
+        Raises:
+            InvalidError: FIELD_INVALID, CONDITION_INVALID, or REQUEST_ID_REUSED with another body.
+            MissingError: RULE_MISSING or SNAPSHOT_MISSING.
+            StateError: RULE_TRIGGER, the rule is about events; RULE_NOT_VALID; or CAMPAIGN_STATE,
+                the campaign is not active.
+        """
+        request = LaunchCampaignRequest(
+            rule_id=rule_id, snapshot_id=snapshot_id, request_id=request_id or str(uuid4())
+        )
+        response = await self._calls.unary(self._stub.LaunchCampaign, request, timeout)
+        return response.launch
+
+    async def get_campaign_launch(
+        self, launch_id: str, *, timeout: timedelta | None = None
+    ) -> GetCampaignLaunchResponse:
+        """One launch as it is now, and its decisions so far by outcome.
+
+        Raises:
+            MissingError: LAUNCH_MISSING.
+        """
+        request = GetCampaignLaunchRequest(launch_id=launch_id)
+        return await self._calls.unary(self._stub.GetCampaignLaunch, request, timeout)
+
+    async def list_campaign_launches(
+        self,
+        *,
+        campaign_id: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: timedelta | None = None,
+    ) -> ListCampaignLaunchesResponse:
+        """A page of the tenant's launches, the newest first.
+
+        Args:
+            campaign_id: of this campaign only.
+            page_size: at most so many; 50 if 0.
+            page_token: `next_page_token` of the page before.
+        """
+        request = ListCampaignLaunchesRequest(
+            campaign_id=campaign_id, page_size=page_size, page_token=page_token
+        )
+        return await self._calls.unary(self._stub.ListCampaignLaunches, request, timeout)
 
     async def get_journey(
         self, event_id: str, *, timeout: timedelta | None = None
