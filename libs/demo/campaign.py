@@ -78,6 +78,21 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
+class Shop:
+    """Everything that was made.
+
+    Attributes:
+        wishes: the rules, the highest priority first; the last one is launched.
+        segment_id: of the people to launch it to.
+        launch_rule_id: of the rule that is launched.
+    """
+
+    wishes: list[Wish]
+    segment_id: str
+    launch_rule_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Ids:
     """What the rules name; of each message, the ways to send it by channel."""
 
@@ -89,7 +104,7 @@ class _Ids:
 
 async def set_up(
     stack: RunningStack, client: leo_sdk.LeoClient, tenant: Tenant, quiet_customer_id: str
-) -> list[Wish]:
+) -> Shop:
     """Make everything and let the campaign act; a second run finds it all there.
 
     Args:
@@ -155,11 +170,11 @@ async def set_up(
     )
     wishes = _wishes(ids, tenant, quiet_customer_id)
     for wish in wishes:
-        await client.decisions.create_rule(
+        rule = await client.decisions.create_rule(
             wish.rule, request_id=request_id_of(f"rule:{wish.rule.name}")
         )
     await client.decisions.set_campaign_state(campaign.campaign_id, Campaign.STATE_ACTIVE)
-    return wishes
+    return Shop(wishes, segment.segment_id, launch_rule_id=rule.rule_id)
 
 
 async def _choice(client: leo_sdk.LeoClient, account: ChannelAccount, template: Template) -> Choice:
@@ -252,6 +267,19 @@ def _wishes(ids: _Ids, tenant: Tenant, quiet_customer_id: str) -> list[Wish]:
             ),
             "One single customer must not be disturbed at the hour at which this demo ran first: "
             "the message waits until the quiet hours end.",
+        ),
+        Wish(
+            Rule(
+                campaign_id=ids.campaign,
+                name="opening-party",
+                trigger=Rule.TRIGGER_LAUNCH,
+                purpose=MARKETING,
+                cooldown=_days(30),
+                time_to_live=_days(2),
+                choices=[ids.invitation[mail.CHANNEL], ids.invitation[zalo.CHANNEL]],
+            ),
+            "When the shop says so, everybody who lives in Huế or Đà Nẵng then is invited to a "
+            "party, by email or else by Zalo.",
         ),
     ]
 

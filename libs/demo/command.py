@@ -17,6 +17,7 @@ import leo_sdk
 from libs.demo import steps
 from libs.demo.bad_events import bad_events
 from libs.demo.campaign import FAULTS, set_up
+from libs.demo.launching import launch, until_decided
 from libs.demo.outcome import print_activation, read_activation
 from libs.demo.progress import progress
 from libs.demo.purchases import purchase_events, read_purchases
@@ -117,15 +118,18 @@ async def _play(
         profile_tally = await steps.send_profiles(client, profiles, advance)
     with progress(console, "2. What some of them agreed to", len(said)) as advance:
         consent_tally = await steps.set_consents(client, said, advance)
-    wishes = await set_up(stack, client, tenant, steps.QUIET_CUSTOMER_ID)
-    print_wishes(console, wishes)
+    shop = await set_up(stack, client, tenant, steps.QUIET_CUSTOMER_ID)
+    print_wishes(console, shop.wishes)
     async with SimulatorClient(stack.state.address("simulator")) as simulator:
         await simulator.set_faults(FAULTS)
     console.print("[bold]4. The purchases come in[/bold]")
     sending = asyncio.create_task(steps.send_events(client, good + [item.event for item in bad]))
-    came_to_rest = await watch(
-        console, auditor, stack.state.address("simulator"), tenant_id, sending
-    )
+    simulator_address = stack.state.address("simulator")
+    came_to_rest = await watch(console, auditor, simulator_address, tenant_id, sending)
+    console.print("\n[bold]5. A launch to a frozen segment[/bold]")
+    launched = await launch(console, client, shop)
+    deciding = asyncio.create_task(until_decided(client, launched.launch_id))
+    came_to_rest &= await watch(console, auditor, simulator_address, tenant_id, deciding)
     books = Books(
         profiles=profile_tally,
         consents=consent_tally,

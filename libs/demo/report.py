@@ -131,7 +131,7 @@ def _words(error: LeoRpcError) -> str:
 def print_wishes(console: Console, wishes: Sequence[Wish]) -> None:
     """Print what the shop's rules say."""
     table = Table(
-        title="3. What the shop wants: one campaign, five rules, the highest priority first",
+        title=f"3. What the shop wants: one campaign, {len(wishes)} rules",
         title_justify="left",
         title_style="bold",
     )

@@ -47,10 +47,10 @@ async def watch(
     tenant_id: UUID,
     sending: asyncio.Task[Any],
 ) -> bool:
-    """Print a line every second until everything is sent and has come to rest.
+    """Print a line every second until `sending` is done and everything has come to rest.
 
     Args:
-        sending: sends the events.
+        sending: what has to be done before it can come to rest.
 
     Returns:
         Whether it came to rest.
