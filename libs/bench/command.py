@@ -20,6 +20,7 @@ import leo_sdk
 from libs.bench.audit import measure_audit
 from libs.bench.errors import BenchError
 from libs.bench.ingest import measure_ingest
+from libs.bench.launch import measure_launch
 from libs.bench.main_job import measure_main_job
 from libs.bench.workload import Channel  # noqa: TC001 - typer reads the annotation
 from libs.rpc.errors import StartError
@@ -102,6 +103,26 @@ def main_job(
             channel=channel,
             say=say,
         ),
+        here=here,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def launch(
+    *,
+    profiles: int = typer.Option(10_000, min=1, help="So many people, who all agreed to messages."),
+    channel: Channel = typer.Option(  # noqa: B008 - the channel is a text, and never changes
+        "zalo-template", help="By which the messages go."
+    ),
+    here: bool = typer.Option(
+        False, "--here", help="Use the stack of this data folder, not one of the bench's own."
+    ),
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """Seconds to freeze a segment, to estimate a launch, and from the launch to accepted."""
+    _report(
+        lambda stack, say: measure_launch(stack, profile_count=profiles, channel=channel, say=say),
         here=here,
         as_json=as_json,
     )

@@ -84,18 +84,18 @@ async def measure_main_job(
         )
         run = _Run(stack, auditor, tenants)
         await _send_streams(run, "warm-up", _WARM_UP_EVENT_COUNT)
-        await _rest(run)
+        await rest(run.stack, run.auditor)
 
         before = await read_meter(stack, auditor)
         began_at = await _send_streams(run, "rate", event_count)
-        at_rest_at = await _rest(run)
+        at_rest_at = await rest(run.stack, run.auditor)
         after = await read_meter(stack, auditor)
         accepted_at = await _acceptances(run, "rate", event_count)
         rate = event_count / (max(accepted_at.values()) - began_at).total_seconds()
         say(f"rate: {rate:,.0f}/s over {event_count:,} events")
 
         due_at = await _send_paced(run, "latency", rate / 10, seconds)
-        await _rest(run)
+        await rest(run.stack, run.auditor)
         accepted_at = await _acceptances(run, "latency", len(due_at))
         latencies = [(accepted_at[event_id] - due).total_seconds() for event_id, due in due_at]
         say(f"latency: over {len(latencies):,} events at {rate / 10:,.0f}/s")
@@ -184,15 +184,19 @@ async def _send_paced(
     return list(await asyncio.gather(*(send(number) for number in range(count))))
 
 
-async def _rest(run: _Run) -> datetime:
-    """Wait until nothing is on its way, and see that the books balance; since when it rests."""
+async def rest(stack: RunningStack, auditor: asyncpg.Connection) -> datetime:
+    """Wait until nothing is on its way, and see that the books balance; since when it rests.
+
+    Raises:
+        BenchError: they do not, or it does not come to rest.
+    """
     try:
         async with asyncio.timeout(QUIET_TIMEOUT.total_seconds()):
-            await wait_for_quiet(run.auditor, run.stack.state.address("simulator"))
+            await wait_for_quiet(auditor, stack.state.address("simulator"))
     except TimeoutError:
         raise BenchError(f"it did not come to rest within {QUIET_TIMEOUT}") from None
     at_rest_at = datetime.now(UTC)
-    breaches = await find_breaches(run.auditor, run.stack.witness_file)
+    breaches = await find_breaches(auditor, stack.witness_file)
     if breaches:
         raise BenchError(f"the books do not balance: {breaches[0]} ({len(breaches)} in all)")
     return at_rest_at

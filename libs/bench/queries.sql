@@ -43,6 +43,9 @@ JOIN decision AS d
 JOIN delivery_log AS l ON l.tenant_id = d.tenant_id AND l.decision_id = d.decision_id
 WHERE e.tenant_id = ANY(:tenant_ids) AND e.source = :source;
 
+-- name: deliveries_of_tenant
+SELECT delivery_id FROM delivery_log WHERE tenant_id = :tenant_id;
+
 -- name: become_migrate#
 -- Whom no policy holds.
 SET ROLE leo_migrate;

@@ -35,11 +35,16 @@ _CITIES: Final = ("Hà Nội", "Huế", "Đà Nẵng", "Cần Thơ", "Hồ Chí 
 
 @dataclass(frozen=True, slots=True)
 class BenchTenant:
-    """One tenant of the workload, ready to act."""
+    """One tenant of the workload, ready to act.
+
+    Attributes:
+        launch_rule_id: of the rule that a launch asks; it acts for everybody.
+    """
 
     tenant_id: str
     profile_count: int
     channel: str
+    launch_rule_id: str
     client: leo_sdk.LeoClient
 
 
@@ -90,40 +95,40 @@ async def make_tenants(
         for number in range(tenant_count):
             made = await platform.ingest.create_tenant(Tenant(name=f"bench-{run}-{number}"))
             client = await clients.enter_async_context(stack.client(tenant_id=made.tenant_id))
-            tenant = BenchTenant(made.tenant_id, profile_count, channel, client)
-            await _make_people(tenant)
-            await _make_rules(stack, tenant)
-            tenants.append(tenant)
+            await _make_people(client, profile_count, channel)
+            choice = await _OPEN[channel](stack, client, made.tenant_id)
+            launch_rule_id = await _make_rules(client, choice)
+            tenants.append(
+                BenchTenant(made.tenant_id, profile_count, channel, launch_rule_id, client)
+            )
             say(
                 f"tenant {number + 1} of {tenant_count}: {profile_count} people, {RULE_COUNT} rules"
             )
     return tenants
 
 
-async def _make_people(tenant: BenchTenant) -> None:
-    numbers = range(tenant.profile_count)
-    for start in range(0, tenant.profile_count, _PROFILE_BATCH_COUNT):
+async def _make_people(client: leo_sdk.LeoClient, profile_count: int, channel: str) -> None:
+    numbers = range(profile_count)
+    for start in range(0, profile_count, _PROFILE_BATCH_COUNT):
         batch = [_profile(number) for number in numbers[start : start + _PROFILE_BATCH_COUNT]]
-        await tenant.client.ingest.batch_upsert_profiles(batch)
+        await client.ingest.batch_upsert_profiles(batch)
     consent = Consent(
-        channel=tenant.channel, purpose=PURPOSE, state=Consent.STATE_GRANTED, evidence="bench"
+        channel=channel, purpose=PURPOSE, state=Consent.STATE_GRANTED, evidence="bench"
     )
     waiting = iter(numbers)
 
     async def agree() -> None:
         for number in waiting:
-            await tenant.client.ingest.set_consent(_ext_id(number), consent)
+            await client.ingest.set_consent(_ext_id(number), consent)
 
     await asyncio.gather(*(agree() for _ in range(_CALLS_AT_ONCE)))
 
 
-async def _open_zalo(
-    stack: RunningStack, tenant: BenchTenant
-) -> tuple[ChannelAccount, dict[str, Any]]:
+async def _open_zalo(stack: RunningStack, client: leo_sdk.LeoClient, tenant_id: str) -> Choice:
     account = await zalo.open_account(
         stack,
-        tenant.client,
-        tenant_id=tenant.tenant_id,
+        client,
+        tenant_id=tenant_id,
         name="bench-oa",
         templates=[
             {
@@ -133,43 +138,53 @@ async def _open_zalo(
         ],
         concurrent_send_count_max=_CONCURRENT_SEND_COUNT,
     )
-    data = {
+    texts = {
         "customer": "{{ profile.given_name }}",
-        "amount": "{{ event.properties.value_vnd }}",
+        "amount": "{{ profile.transaction_value_vnd }}",
     }
-    return account, {"provider_template_id": _TEMPLATE_ID, "data": data}
+    return await _choice(client, account, texts, _TEMPLATE_ID)
 
 
-async def _open_mail(
-    stack: RunningStack, tenant: BenchTenant
-) -> tuple[ChannelAccount, dict[str, Any]]:
+async def _open_mail(stack: RunningStack, client: leo_sdk.LeoClient, tenant_id: str) -> Choice:
     account = await mail.open_account(
         stack,
-        tenant.client,
-        tenant_id=tenant.tenant_id,
+        client,
+        tenant_id=tenant_id,
         name="bench-mail",
         concurrent_send_count_max=_CONNECTION_COUNT,
     )
-    data = {
+    texts = {
         "subject": "Cảm ơn {{ profile.given_name }}",
-        "html": "<p>Cảm ơn bạn về đơn hàng {{ event.properties.value_vnd }} đồng.</p>" * 10,
+        "html": "<p>Cảm ơn bạn về đơn hàng {{ profile.transaction_value_vnd }} đồng.</p>" * 10,
     }
-    return account, {"data": data}
+    return await _choice(client, account, texts)
 
 
 # How each channel gets an account and a message.
 _OPEN: Final = {zalo.CHANNEL: _open_zalo, mail.CHANNEL: _open_mail}
 
 
-async def _make_rules(stack: RunningStack, tenant: BenchTenant) -> None:
-    client = tenant.client
-    account, texts = await _OPEN[tenant.channel](stack, tenant)
+async def _choice(
+    client: leo_sdk.LeoClient,
+    account: ChannelAccount,
+    texts: dict[str, str],
+    provider_template_id: str = "",
+) -> Choice:
     template = await client.dispatch.create_template(
-        Template(name="thanks", channel=tenant.channel, **texts)
+        Template(
+            name="thanks",
+            channel=account.channel,
+            provider_template_id=provider_template_id,
+            data=texts,
+        )
     )
-    choice = Choice(
-        channel=tenant.channel, template_id=template.template_id, account_id=account.account_id
+    return Choice(
+        channel=account.channel, template_id=template.template_id, account_id=account.account_id
     )
+
+
+async def _make_rules(client: leo_sdk.LeoClient, choice: Choice) -> str:
+    """Make rules about events and one to be launched, whose id this gives."""
     campaign = await client.decisions.create_campaign(Campaign(name="bench"))
     for number in range(RULE_COUNT):
         await client.decisions.create_rule(
@@ -183,7 +198,17 @@ async def _make_rules(stack: RunningStack, tenant: BenchTenant) -> None:
                 choices=[choice],
             )
         )
+    launched = await client.decisions.create_rule(
+        Rule(
+            campaign_id=campaign.campaign_id,
+            name="everybody",
+            trigger=Rule.TRIGGER_LAUNCH,
+            purpose=PURPOSE,
+            choices=[choice],
+        )
+    )
     await client.decisions.set_campaign_state(campaign.campaign_id, Campaign.STATE_ACTIVE)
+    return launched.rule_id
 
 
 def _ext_id(number: int) -> str:

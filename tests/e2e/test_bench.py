@@ -72,6 +72,21 @@ def test_email_is_measured_beside_its_library_alone() -> None:
     assert found["library_per_second"] > 0
 
 
+def test_a_launch_is_measured_checked_and_removed() -> None:
+    run = subprocess.run(
+        [LEO, "bench", "launch", "--profiles", "120", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["member_count"] == 120
+    assert 0 < found["accepted_seconds"] <= found["settled_seconds"]
+    assert found["snapshot_seconds"] > 0
+    assert "Removed /" in run.stderr
+
+
 def test_the_audit_is_measured_verified_and_removed() -> None:
     run = subprocess.run(
         [LEO, "bench", "audit", "--seals", "2000", "--rows", "450", "--repeats", "2", "--json"],
