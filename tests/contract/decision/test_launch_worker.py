@@ -202,7 +202,7 @@ async def test_who_is_left_when_the_launch_is_too_old_is_told_so(
     await finish(launcher)
     assert counts_of(await client.get_campaign_launch(launch_id)) == {"ACTED": 500, "EXPIRED": 200}
     reasons = {row["reason"] for row in await world.decisions() if row["outcome"] == "expired"}
-    assert reasons == {"the launch is older than the 1:00:00 it is worth"}
+    assert reasons == {"the launch is older than the 1 hour it is worth"}
 
 
 async def test_a_launch_waits_while_its_messages_do(
