@@ -43,10 +43,10 @@ GRANT SELECT, DELETE ON campaign_launch TO leo_eraser;
 GRANT SELECT (tenant_id, state) ON campaign_launch TO leo_finder;
 CREATE POLICY finder_looks ON campaign_launch FOR SELECT TO leo_finder USING (true);
 
--- Counts a launch's decisions by outcome without reading them. Empty before the first launch, so
--- making it takes one look through the decisions.
+-- Tells who of a launch is decided about, and counts its decisions by outcome, without reading them.
+-- Empty before the first launch, so making it takes one look through the decisions.
 -- squawk-ignore require-concurrent-index-creation
-CREATE INDEX decision_launch_v1 ON decision (tenant_id, trigger_id, outcome)
+CREATE INDEX decision_launch_v1 ON decision (tenant_id, trigger_id, profile_id) INCLUDE (outcome)
 WHERE trigger_kind = 'launch';
 
 -- What followed from whatever set a decision off. Each half of v_journey looks through it by an id

@@ -231,7 +231,6 @@ async def _members(
             last=first + count_max - 1,
             stride=stride,
         )
-        if not row["is_decided"]
     ]
     people = await people_of(connection, tenant_id, rows)
     return [Member(row["member_version"], person) for row, person in zip(rows, people, strict=True)]

@@ -336,20 +336,10 @@ JOIN activation_rule_version AS v
 WHERE n.tenant_id = :tenant_id AND n.launch_id = :launch_id;
 
 -- name: select_members
--- The members of a snapshot at some positions, as they are now: every one, or one of each so many.
--- Who was erased has no profile any more, and nothing is decided about them.
+-- The members of a snapshot at some positions whom the launch has not decided about, as they are now:
+-- every one, or one of each so many. Who was erased has no profile any more.
 SELECT
     u.profile_version AS member_version,
-    (
-        SELECT true
-        FROM decision AS d
-        WHERE
-            d.tenant_id = :tenant_id
-            AND d.trigger_kind = 'launch'
-            AND d.trigger_id = :launch_id::uuid
-            AND d.profile_id = p.profile_id
-        LIMIT 1
-    ) IS NOT NULL AS is_decided,
     p.profile_id, p.profile_no, p.version, p.ext_id, p.state, p.context, p.given_name,
     p.middle_name, p.family_name, p.gender, p.birth_year, p.birth_month, p.birth_day, p.language,
     p.city, p.country, p.emails, p.phones, p.zalo_user_id, p.labels, p.source_segment_ids,
@@ -370,6 +360,16 @@ WHERE
     AND c.snapshot_id = :snapshot_id
     AND c.chunk_no BETWEEN :first / 10000 AND :last / 10000
     AND (c.chunk_no * 10000 + s.first + u.place - 1) % :stride = 0
+    AND (
+        SELECT true
+        FROM decision AS d
+        WHERE
+            d.tenant_id = :tenant_id
+            AND d.trigger_kind = 'launch'
+            AND d.trigger_id = :launch_id::uuid
+            AND d.profile_id = p.profile_id
+        LIMIT 1
+    ) IS NULL
 ORDER BY p.profile_no;
 
 -- name: count_waiting$

@@ -58,8 +58,8 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A living, real person who may become a member.
+class Chosen:
+    """What a snapshot keeps of somebody: as little as that, because ten thousand wait for a chunk.
 
     Attributes:
         consents: channel and purpose of what is granted.
@@ -67,7 +67,6 @@ class Candidate:
 
     profile_no: int
     version: int
-    row: Mapping[str, Any]
     consents: Collection[tuple[str, str]]
 
 
@@ -82,16 +81,20 @@ class Chunk:
     consents: bytes
 
 
-def is_member(condition: Condition, candidate: Candidate, now: datetime) -> bool:
+def is_member(
+    condition: Condition,
+    profile: Mapping[str, Any],
+    granted: Collection[tuple[str, str]],
+    now: datetime,
+) -> bool:
     """Whether a segment's condition holds for somebody; unknown is no."""
     consents: dict[str, dict[str, str]] = {}
-    for channel, purpose in candidate.consents:
+    for channel, purpose in granted:
         consents.setdefault(channel, {})[purpose] = "granted"
-    values = {"profile": candidate.row, "consent": consents, "now": now}
-    return condition.evaluate(values).met
+    return condition.evaluate({"profile": profile, "consent": consents, "now": now}).met
 
 
-def chunk_of(chunk_no: int, members: Sequence[Candidate]) -> Chunk:
+def chunk_of(chunk_no: int, members: Sequence[Chosen]) -> Chunk:
     """The row of these members, who come in the order of profile_no."""
     bitmap_bytes = (len(members) + 7) // 8
     bitmaps: dict[str, bytearray] = defaultdict(lambda: bytearray(bitmap_bytes))

@@ -128,5 +128,11 @@ FROM (
         AND c.snapshot_id = :snapshot_id
         AND c.chunk_no BETWEEN :first / 10000 AND :last / 10000
 ) AS m
-LEFT JOIN cdp_profiles AS p ON p.tenant_id = m.tenant_id AND p.profile_no = m.profile_no
+-- With a limit, so that no estimate makes a join of it that reads everybody.
+LEFT JOIN LATERAL (
+    SELECT f.profile_id, f.ext_id
+    FROM cdp_profiles AS f
+    WHERE f.tenant_id = m.tenant_id AND f.profile_no = m.profile_no
+    LIMIT 1
+) AS p ON true
 ORDER BY m.position;

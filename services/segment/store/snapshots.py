@@ -13,7 +13,7 @@ from libs.conditions import compile_condition
 from services.segment.domain.segment import Segment
 from services.segment.domain.snapshot import (
     CHUNK_MEMBER_COUNT,
-    Candidate,
+    Chosen,
     Digest,
     Member,
     Snapshot,
@@ -163,9 +163,9 @@ async def _take(
     }
     digest = Digest(tenant_id=tenant_id, **head)
     chunk_no = member_count = 0
-    waiting: list[Candidate] = []
+    waiting: list[Chosen] = []
 
-    async def write(members: list[Candidate]) -> None:
+    async def write(members: list[Chosen]) -> None:
         nonlocal chunk_no
         chunk = chunk_of(chunk_no, members)
         digest.add(chunk)
@@ -199,7 +199,7 @@ async def _take(
 
 async def _members(
     connection: Connection, tenant_id: UUID, segment: Segment, now: datetime
-) -> AsyncIterator[list[Candidate]]:
+) -> AsyncIterator[list[Chosen]]:
     """The members in the order of profile_no, page by page."""
     condition = compile_condition(segment.condition, "segment")
     after_profile_no = 0
@@ -221,16 +221,13 @@ async def _members(
             connection, tenant_id=tenant_id, profile_ids=[row["profile_id"] for row in rows]
         ):
             consents[row["profile_id"]].append((row["channel"], row["purpose"]))
-        candidates = (
-            Candidate(
-                row["profile_no"],
-                row["version"],
-                dict(row) | {"attributes": orjson.loads(row["attributes"])},
-                consents.get(row["profile_id"], ()),
-            )
-            for row in rows
-        )
-        yield [candidate for candidate in candidates if is_member(condition, candidate, now)]
+        members = []
+        for row in rows:
+            granted = consents.get(row["profile_id"], ())
+            profile = dict(row) | {"attributes": orjson.loads(row["attributes"])}
+            if is_member(condition, profile, granted, now):
+                members.append(Chosen(row["profile_no"], row["version"], granted))
+        yield members
 
 
 async def _close(
