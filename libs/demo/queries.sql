@@ -108,6 +108,10 @@ ORDER BY
         WHERE a.tenant_id = l.tenant_id AND a.delivery_id = l.delivery_id AND a.kind = 'unknown'
     ) DESC,
     l.state = 'accepted' DESC,
+    EXISTS (
+        SELECT FROM delivery_receipt AS c
+        WHERE c.tenant_id = l.tenant_id AND c.delivery_id = l.delivery_id
+    ) DESC,
     l.created_at
 LIMIT 1;
 

@@ -117,7 +117,10 @@ def test_each_purchase_is_decided_and_messages_go_out(first: str) -> None:
     messages = "What became of the messages"
     acted = total(first, decided, outcome="to send a message")
     assert acted > 1000
-    assert acted == sum(int(row[-1].replace(",", "")) for row in table(first, messages))
+    sent = sum(int(row[-1].replace(",", "")) for row in table(first, messages))
+    failed = total(first, messages, state="failed")
+    # Where one way was refused and there was another one, a second message followed.
+    assert acted < sent < acted + failed
     for words in (
         "nothing: not in the segment",
         "nothing: had a message of this rule already",
@@ -126,13 +129,32 @@ def test_each_purchase_is_decided_and_messages_go_out(first: str) -> None:
         "nothing: too long ago",
     ):
         assert total(first, decided, outcome=words) > 0, words
-    # By the faults that the demo sets: 6 numbers that do not exist, 3 + 5 answers that were lost
-    # after the message was taken, 3 error pages before.
-    assert total(first, messages, state="failed") == 6
-    assert total(first, messages, state="outcome_unknown") == 3
+    # By the faults that the demo sets: 40 people without Zalo, 3 + 5 of its answers lost after the
+    # message was taken, 3 error pages before; two answers of the mail server lost.
+    zalo, email = {"channel": "zalo-template"}, {"channel": "email"}
+    assert total(first, messages, **zalo, state="failed") == 40
+    assert total(first, messages, **zalo, state="outcome_unknown") == 3
+    assert total(first, messages, **email, state="outcome_unknown") == 2
+    assert total(first, messages, **email, state="failed") == failed - 40 > 0
     doubts = table(first, "Doubts, and how they ended")
     assert sum(int(row[-1]) for row in doubts if row[1].startswith("settled")) == 8
-    assert total(first, messages, state="accepted") == acted - 6 - 3 - 1
+    assert total(first, messages, state="accepted") == sent - failed - 3 - 2 - 1
+    assert total(first, "What the providers said later", **email, receipt="bounced") > 0
+
+
+def test_a_segment_is_frozen_and_launched_to_after_an_estimate(first: str, second: str) -> None:
+    frozen = r"Frozen: ([\d,]+) people are in the segment.*\(digest ([0-9a-f]+)…\)"
+    once, again = re.search(frozen, first), re.search(frozen, second)
+    assert once
+    assert again
+    assert once.groups() == again.groups()
+    people = int(once[1].replace(",", ""))
+    expected = re.search(r"What would come of it now: .*?([\d,]+) to send a message", first)
+    assert expected
+    acted = total(first, "What was decided", rule="opening-party", outcome="to send a message")
+    assert acted == int(expected[1].replace(",", "")) > 0
+    assert total(first, "What was decided", rule="opening-party") == people
+    assert "had a message of this rule already" in second.partition("5. A launch")[2]
 
 
 @pytest.mark.parametrize("run", ["first", "second"])
@@ -146,7 +168,7 @@ def test_one_message_waits_for_the_end_of_quiet_hours_at_any_time_of_the_day(
 
 
 def test_it_can_be_watched_line_by_line(first: str) -> None:
-    after = first.partition("seconds    events   decided")[2].partition("What came in")[0]
+    after = first.partition("seconds   events  decided")[2].partition("5. A launch")[0]
     lines = re.findall(r"^ +([\d.]+) +([\d,]+) +([\d,]+) ", after, re.MULTILINE)
     assert lines
     assert lines[-1][1:] == ("5,915", "5,915")
@@ -154,7 +176,7 @@ def test_it_can_be_watched_line_by_line(first: str) -> None:
 
 def test_a_customer_s_journey_tells_the_reason_of_every_step(first: str) -> None:
     journey = first.partition("One customer's journey")[2].partition("The books balance")[0]
-    for words in ("event purchase of cdnow", "acted", "no answer", "a receipt proves", "delivered"):
+    for words in ("event purchase of cdnow", "acted", "refused", "then by", "accepted"):
         assert words in journey
 
 
@@ -170,7 +192,7 @@ def test_bad_events_are_refused_with_their_reasons(
 
 
 def test_where_there_is_no_terminal_progress_is_plain_lines(first: str) -> None:
-    assert "2. What some of them agreed to: 3454 of 3454, done" in first
+    assert re.search(r"2\. What some of them agreed to: (\d+) of \1, done", first)
     assert "\x1b" not in first
 
 
@@ -185,9 +207,9 @@ def test_what_it_says_to_look_at_next_works(environment: dict[str, str], second:
     )
     assert status.returncode == 0, status.stderr
     assert " no_consent " in decided.stdout, decided.stderr
-    assert "receipt: delivered" in again.stdout, again.stderr
-    assert " receipt " in by_sql.stdout, by_sql.stderr
-    assert '"step": "receipt"' in by_rpc.stdout, by_rpc.stderr
+    assert "then by" in again.stdout, again.stderr
+    assert " attempt " in by_sql.stdout, by_sql.stderr
+    assert '"step": "attempt"' in by_rpc.stdout, by_rpc.stderr
 
 
 def test_after_a_restart_everything_is_known_also_to_the_provider(
@@ -200,4 +222,4 @@ def test_after_a_restart_everything_is_known_also_to_the_provider(
     accounts = json.loads(
         (Path(environment["LEO_DATA"]) / "simulator" / "accounts.json").read_text()
     )
-    assert len(accounts["zalo-template"]) == 1
+    assert len(accounts["zalo-template"]) == len(accounts["email"]) == 1
