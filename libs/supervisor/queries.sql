@@ -1,7 +1,7 @@
 -- Whether the books of a running stack balance, asked as the auditor, who sees every tenant.
 
 -- name: in_flight^
--- What is on its way; a message that waits for its hour is at rest.
+-- What is on its way; a message that waits for its hour is at rest, and so is a paused launch.
 SELECT
     (
         SELECT count(*) FROM marketing_event AS e
@@ -11,6 +11,11 @@ SELECT
                 AND d.trigger_id = e.event_id
         )
     ) AS undecided_count,
+    (
+        SELECT count(*) FROM campaign_launch AS n
+        JOIN campaign AS c ON c.tenant_id = n.tenant_id AND c.campaign_id = n.campaign_id
+        WHERE n.state = 'running' AND c.state <> 'paused'
+    ) AS running_launch_count,
     (
         SELECT count(*) FROM decision AS d
         WHERE d.outcome = 'acted' AND NOT EXISTS (
