@@ -24,11 +24,6 @@ SELECT
         )
     ) AS undispatched_count,
     (
-        SELECT count(*) FROM campaign_launch AS n
-        JOIN campaign AS c ON c.tenant_id = n.tenant_id AND c.campaign_id = n.campaign_id
-        WHERE n.state = 'running' AND c.state <> 'paused'
-    ) AS launching_count,
-    (
         SELECT count(*) FROM delivery_log
         WHERE state IN ('sending', 'retry_wait')
             OR state = 'pending' AND due_at <= leo_now()

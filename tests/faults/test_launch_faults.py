@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from leo.decision.v1.decision_service_pb2 import CampaignLaunch, Choice, Rule
-from leo.dispatch.v1.dispatch_service_pb2 import Template
+from leo.decision.v1.decision_service_pb2 import CampaignLaunch
 from leo.segment.v1.segment_service_pb2 import Segment
-from libs.bench.workload import PURPOSE, BenchTenant, make_tenants
+from libs.bench.workload import BenchTenant, make_tenants
 from libs.simulator.client import SimulatorClient
 from libs.supervisor.books import find_breaches, wait_for_quiet
 from libs.supervisor.running import RunningStack, find_or_start
@@ -38,16 +37,17 @@ SLOW = {"kind": "reply_slow", "delay_seconds": 0.3}
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A stack with one tenant, a snapshot of its people, and a rule to launch."""
+    """A stack with one tenant, and a snapshot of its people."""
 
     stack: Stack
     running: RunningStack
     tenant: BenchTenant
-    rule_id: str
     snapshot_id: str
 
     async def launch(self) -> str:
-        launch = await self.tenant.client.decisions.launch_campaign(self.rule_id, self.snapshot_id)
+        launch = await self.tenant.client.decisions.launch_campaign(
+            self.tenant.launch_rule_id, self.snapshot_id
+        )
         return launch.launch_id
 
     async def decided_count(self, launch_id: str) -> int:
@@ -74,53 +74,25 @@ class World:
         return Counter(row["state"] for row in rows)
 
 
-async def launched_rule(tenant: BenchTenant) -> str:
-    """A rule to launch, by the account that the tenant's rules about events have."""
-    client = tenant.client
-    about_events = (await client.decisions.list_rules(page_size=1)).rules[0]
-    template = await client.dispatch.create_template(
-        Template(
-            name="hello",
-            channel=CHANNEL,
-            provider_template_id="320001",
-            data={
-                "customer": "{{ profile.given_name }}",
-                "amount": "{{ profile.lifetime_value_vnd }}",
-            },
-        )
-    )
-    rule = await client.decisions.create_rule(
-        Rule(
-            campaign_id=about_events.campaign_id,
-            name="hello",
-            trigger=Rule.TRIGGER_LAUNCH,
-            purpose=PURPOSE,
-            choices=[
-                Choice(
-                    channel=CHANNEL,
-                    template_id=template.template_id,
-                    account_id=about_events.choices[0].account_id,
-                )
-            ],
-        )
-    )
-    return rule.rule_id
-
-
 @pytest.fixture(scope="module")
 async def world() -> AsyncIterator[World]:
     async with running_stack(**SHORT_LEASES) as stack, AsyncExitStack() as clients:
         running = find_or_start(stack.data_folder, say=print)
         (tenant,) = await make_tenants(
-            running, clients, run="launch", tenant_count=1, profile_count=PROFILE_COUNT, say=print
+            running,
+            clients,
+            run="launch",
+            tenant_count=1,
+            profile_count=PROFILE_COUNT,
+            channel=CHANNEL,
+            say=print,
         )
         segment = await tenant.client.segments.create_segment(
             Segment(name="all", condition='profile.city != "nowhere"')
         )
         snapshot = await tenant.client.segments.create_snapshot(segment.segment_id)
         assert snapshot.member_count == PROFILE_COUNT
-        rule_id = await launched_rule(tenant)
-        yield World(stack, running, tenant, rule_id, snapshot.snapshot_id)
+        yield World(stack, running, tenant, snapshot.snapshot_id)
 
 
 async def test_a_launch_in_good_weather_reaches_everybody(world: World) -> None:
