@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from libs.torture.rounds import Rounds
 
 MUTANTS = "tests.faults.mutants"
+# What a flawed worker leaves behind may wait for its lease and the longest back-off.
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
