@@ -70,6 +70,8 @@ SELECT * FROM (
     UNION ALL SELECT * FROM ledger_deliveries_v1(grace)
     UNION ALL SELECT * FROM ledger_cooldowns_v1()
     UNION ALL SELECT * FROM ledger_receipts_v1()
+    -- Asked of each function's rows, the question below would keep them all in one process.
+    OFFSET 0
 ) AS breach
 WHERE (
     SELECT true FROM tenant AS t WHERE t.tenant_id = breach.tenant_id AND t.state = 'removing'
