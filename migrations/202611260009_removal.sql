@@ -4,6 +4,7 @@
 -- itself what may go, and writes an audit entry with it; docs/reference/database.md has its form.
 
 GRANT DELETE ON profile_consent_version TO leo_eraser;
+REVOKE DELETE ON relay_watermark FROM leo_eraser;
 
 CREATE FUNCTION tenant_tables_v1() RETURNS TABLE (table_name text, removal_order int)
 LANGUAGE sql STABLE
@@ -16,7 +17,7 @@ WITH RECURSIVE owned AS (
     WHERE c.relnamespace = 'public'::regnamespace
         AND c.relkind IN ('r', 'p')
         AND NOT c.relispartition
-        AND c.relname NOT IN ('tenant', 'audit_entry', 'audit_seal')
+        AND c.relname NOT IN ('tenant', 'audit_entry', 'audit_seal', 'relay_watermark')
 ), step AS (
     SELECT oid, 0 AS depth FROM owned
     UNION
@@ -35,7 +36,7 @@ $$;
 
 COMMENT ON FUNCTION tenant_tables_v1() IS
     'The tables that are empty of a removed tenant, in an order that foreign keys allow: all that '
-    'have a tenant, but for its own row and its audit.';
+    'have a tenant, but for its own row, its audit, and the watermark up to which that is sealed.';
 
 CREATE FUNCTION leaf_ranges_v1(p_entry_ids uuid[], p_leaf_nos int[]) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
@@ -516,4 +517,5 @@ DROP FUNCTION check_age_v1(timestamptz);
 DROP FUNCTION record_removal_v1(uuid, jsonb);
 DROP FUNCTION leaf_ranges_v1(uuid[], int[]);
 DROP FUNCTION tenant_tables_v1();
+GRANT DELETE ON relay_watermark TO leo_eraser;
 REVOKE DELETE ON profile_consent_version FROM leo_eraser;

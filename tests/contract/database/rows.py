@@ -69,7 +69,7 @@ FOUND_BY = {
     "delivery_log": {"tenant_id", "account_id", "state", "due_at", "lease_until"},
 }
 # What stays of a tenant that is removed.
-KEPT = ("tenant", "audit_entry", "audit_seal")
+KEPT = ("tenant", "audit_entry", "audit_seal", "relay_watermark")
 # The functions that belong to leo_eraser: the one door.
 DOOR = (
     "count_tenant_rows_v1",

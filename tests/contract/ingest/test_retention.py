@@ -101,6 +101,7 @@ class Shop:
             "outcome": "acted",
             "reason": "test",
             "decided_at": age,
+            "expires_at": age,
             "audit_entry_id": self.tenant_id,
             "leaf_no": 0,
         }
@@ -604,7 +605,7 @@ async def test_a_batch_that_takes_too_long_is_tried_smaller() -> None:
 @pytest.mark.parametrize("name", ["stories", "profile_versions", "consent_versions"])
 def test_a_time_that_the_door_would_refuse_is_refused_at_the_start(name: str) -> None:
     with pytest.raises(ValueError, match=name):
-        RetentionSettings(**{name: timedelta(days=29)})
+        RetentionSettings.model_validate({name: timedelta(days=29)})
 
 
 def test_versions_are_kept_at_least_as_long_as_the_stories_that_name_them() -> None:

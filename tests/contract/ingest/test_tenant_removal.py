@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
 from libs.postgres import roles
+from libs.postgres.database import Database
+from libs.postgres.settings import PostgresSettings
 from libs.rpc.requests import Origin
+from services.decision.sealer import Sealer
 from services.ingest.removal import TenantRemoval
 from services.ingest.settings import RemovalSettings
 from services.ingest.store import IngestStore
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from uuid import UUID
 
-    from libs.postgres.database import Database
     from tests.conftest import Connect, DsnOf
 
 ORIGIN = Origin(actor="operator", call_id="call", request=None)
@@ -187,6 +190,33 @@ async def test_the_books_of_half_a_tenant_are_not_read(
     while await removal.look():
         assert await superuser.fetchval(ask, own) == 0
     assert await superuser.fetchval(ask, own) == 0
+
+
+async def test_the_chain_is_sealed_to_the_last_entry(
+    database: Database, superuser: Any, removal: TenantRemoval, sealer: Sealer, own: UUID
+) -> None:
+    await begin(database, own)
+    while await removal.look():
+        await sealer.look()
+    while await sealer.look():
+        pass
+    assert await state(superuser, own) == "removed"
+    entries, seals = await superuser.fetchrow(
+        "SELECT (SELECT count(*) FROM audit_entry WHERE tenant_id = $1),"
+        " (SELECT count(*) FROM audit_seal WHERE tenant_id = $1)",
+        own,
+    )
+    assert entries == seals > EVENT_COUNT // 40
+
+
+@pytest.fixture
+async def sealer(dsn_of: DsnOf, finder: Database) -> AsyncIterator[Sealer]:
+    """What seals the audit beside everything else."""
+    opened = await Database.open(
+        PostgresSettings(dsn=SecretStr(dsn_of(roles.DECISION))), application_name="test"
+    )
+    yield Sealer(opened, finder)
+    await opened.close()
 
 
 @asynccontextmanager
