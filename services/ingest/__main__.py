@@ -16,7 +16,7 @@ from libs.postgres.database import Database
 from libs.postgres.settings import FinderSettings, PostgresSettings
 from libs.process import run_command, serve_until_stopped
 from libs.relay import ACTIVATE, activation, ringing, sweep_until_stopped
-from libs.rpc.errors import StartError
+from libs.rpc.errors import StartError, UnavailableError
 from libs.rpc.server import Registration
 from services.ingest.domain.limits import EVENT_BATCH_COUNT_MAX
 from services.ingest.removal import Retention, removers_of
@@ -72,7 +72,10 @@ async def _retain(*, dry_run: bool) -> None:
         finder = await Database.open(FinderSettings(), application_name="leo-ingest-retain")
         stack.push_async_callback(finder.close)
         retention = Retention(database, finder, RetentionSettings(), RemovalSettings())
-        reports = await retention.remove(dry_run=dry_run)
+        try:
+            reports = await retention.remove(dry_run=dry_run)
+        except UnavailableError as error:
+            raise StartError(str(error)) from error
     sys.stdout.write(orjson.dumps([asdict(report) for report in reports], default=str).decode())
 
 
