@@ -52,3 +52,5 @@ ALTER ROLE leo_auditor SET default_transaction_read_only = on;
 
 -- Owns the procedures of the one door out of append-only tables; nobody logs in as it.
 ALTER ROLE leo_eraser NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+-- A migration gives a procedure to it, and has none of its rights by itself.
+GRANT leo_eraser TO leo_migrate WITH INHERIT FALSE;

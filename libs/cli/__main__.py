@@ -174,6 +174,28 @@ def bench(context: typer.Context) -> None:
     measurements(context.args, prog_name="leo bench")
 
 
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def tenant(context: typer.Context) -> None:
+    """Create, suspend, resume and remove tenants; `leo tenant --help` lists how."""
+    from libs.cli.tenant import app as tenants
+
+    tenants(context.args, prog_name="leo tenant")
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def retention(context: typer.Context) -> None:
+    """Remove what is older than its time; `leo retention --help` says how."""
+    from libs.cli.retention import app as retentions
+
+    retentions(context.args, prog_name="leo retention")
+
+
 def main() -> None:
     """Run a command of the command line; an expected failure is one sentence, not a traceback."""
     # Before gRPC is imported: the processes that we start are other programs at once and need

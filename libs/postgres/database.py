@@ -14,6 +14,7 @@ from libs.postgres.errors import (
     DeadlinePassedError,
     StorageUnavailableError,
     TenantMissingError,
+    TenantRemovedError,
     kind_of,
 )
 from libs.postgres.queries import load_queries
@@ -33,6 +34,8 @@ CLOSE_TIMEOUT = timedelta(seconds=10)
 # The server ends a statement in time and says so; only where it no longer answers at all does the
 # client give up, this much later.
 UNANSWERED_GRACE = timedelta(seconds=2)
+# States of a tenant from which there is no way back.
+_ENDED = ("removing", "removed")
 
 _QUERIES = load_queries(__file__)
 _log = structlog.get_logger()
@@ -111,12 +114,14 @@ class Database:
             tenant_id: whose rows the transaction sees and may write.
             timeout: for the whole. Where none is given, what remains of the call that is being
                 answered, and at most the setting statement_timeout.
-            must_exist: refuse a tenant that does not exist; False is for the one who creates it.
+            must_exist: refuse a tenant that does not exist or is being removed. False is for who
+                creates or removes it, and for what has to end properly all the same.
             one_moment: let every statement see what the first one saw (REPEATABLE READ), so that
                 much can be read in pages; without it each sees what is committed by then.
 
         Raises:
             TenantMissingError: there is no such tenant.
+            TenantRemovedError: it is being removed, or is.
             StorageUnavailableError: the database is away, or went away; at the commit, nobody
                 knows whether it happened.
             StorageConflictError: another transaction was faster.
@@ -129,6 +134,8 @@ class Database:
             )
             if state is None and must_exist:
                 raise TenantMissingError(tenant_id)
+            if state in _ENDED and must_exist:
+                raise TenantRemovedError(tenant_id)
             yield connection
 
     @asynccontextmanager

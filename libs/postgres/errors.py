@@ -55,6 +55,19 @@ class TenantMissingError(StateError):
         )
 
 
+class TenantRemovedError(StateError):
+    """The transaction's tenant is being removed, or is."""
+
+    reason = "TENANT_REMOVED"
+
+    def __init__(self, tenant_id: UUID) -> None:
+        super().__init__(
+            f"tenant {tenant_id} was removed; nothing of it is read or written any more",
+            subject=f"tenant/{tenant_id}",
+            metadata={"tenant_id": str(tenant_id)},
+        )
+
+
 # Class 08 of SQLSTATE, what a server says that goes down or comes up, and class 53: too many
 # connections, no memory, no disk.
 _UNAVAILABLE = (

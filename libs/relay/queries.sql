@@ -5,7 +5,8 @@
 
 -- name: find_tenants_to_activate
 -- As leo_finder: the tenants with events in front of their watermark. One at rest has none. The
--- newest event tells, by its index; whether there is any would be asked of the table in no order.
+-- newest event tells, by its index; whether there is any would be asked of the table in no order. A
+-- tenant that is being removed loses its rows in any order: nothing of it is handed over.
 SELECT t.tenant_id
 FROM tenant AS t
 CROSS JOIN LATERAL (
@@ -16,7 +17,9 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS newest
 LEFT JOIN relay_watermark AS w ON w.tenant_id = t.tenant_id AND w.hop = 'activate'
-WHERE newest.transaction_id >= coalesce(w.position, '0'::xid8)
+WHERE
+    t.state IN ('active', 'suspended')
+    AND newest.transaction_id >= coalesce(w.position, '0'::xid8)
 ORDER BY t.tenant_id;
 
 -- name: find_tenants_to_dispatch
@@ -31,7 +34,9 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS newest
 LEFT JOIN relay_watermark AS w ON w.tenant_id = t.tenant_id AND w.hop = 'dispatch'
-WHERE newest.transaction_id >= coalesce(w.position, '0'::xid8)
+WHERE
+    t.state IN ('active', 'suspended')
+    AND newest.transaction_id >= coalesce(w.position, '0'::xid8)
 ORDER BY t.tenant_id;
 
 -- name: try_lock$

@@ -100,7 +100,10 @@ def _status_of(error: LeoRpcError) -> int:
     if isinstance(error, InvalidError):
         forged = error.reason == "RECEIPT_REFUSED" and error.metadata.get("problem") == "signature"
         return UNAUTHORIZED if forged else BAD_REQUEST
-    if isinstance(error, MissingError) or error.reason == "TENANT_MISSING":
+    if isinstance(error, MissingError) or error.reason in {
+        "TENANT_MISSING",
+        "TENANT_REMOVED",
+    }:
         return NOT_FOUND
     # Whatever else it is, it is ours, and may be over when the provider tries again.
     return UNAVAILABLE

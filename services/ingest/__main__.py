@@ -1,23 +1,27 @@
-"""`python -m services.ingest serve` and `… work`: read settings, wire, run."""
+"""`python -m services.ingest serve`, `… work` and `… retain`: read settings, wire, run."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from functools import partial
+
+import orjson
 
 from leo.ingest.v1 import ingest_service_pb2
 from leo.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
 from libs.postgres.batcher import Batcher
 from libs.postgres.database import Database
-from libs.postgres.settings import PostgresSettings
+from libs.postgres.settings import FinderSettings, PostgresSettings
 from libs.process import run_command, serve_until_stopped
 from libs.relay import ACTIVATE, activation, ringing, sweep_until_stopped
-from libs.rpc.errors import StartError
+from libs.rpc.errors import StartError, UnavailableError
 from libs.rpc.server import Registration
 from services.ingest.domain.limits import EVENT_BATCH_COUNT_MAX
+from services.ingest.removal import Retention, removers_of
 from services.ingest.servicer import IngestServicer
-from services.ingest.settings import IngestSettings
+from services.ingest.settings import IngestSettings, RemovalSettings, RetentionSettings
 from services.ingest.store import IngestStore
 
 
@@ -37,12 +41,44 @@ async def serve() -> None:
 
 
 async def work() -> None:
-    """Hand events to decision that nobody handed over, until SIGTERM."""
+    """Hand over events that nobody handed over, and remove what is to go, until SIGTERM."""
     address = IngestSettings().decision_address
     if not address:
         raise StartError("LEO_INGEST_DECISION_ADDRESS is empty: say where decision listens")
-    await sweep_until_stopped(ACTIVATE, activation, address, application_name="leo-ingest-work")
+    retention, removal = RetentionSettings(), RemovalSettings()
+    await sweep_until_stopped(
+        ACTIVATE,
+        activation,
+        address,
+        application_name="leo-ingest-work",
+        beside=lambda database, finder: removers_of(database, finder, retention, removal),
+    )
+
+
+async def retain() -> None:
+    """Remove what is older than its time, once, and tell on standard output what went, as JSON."""
+    await _retain(dry_run=False)
+
+
+async def try_retain() -> None:
+    """Tell what `retain` would remove."""
+    await _retain(dry_run=True)
+
+
+async def _retain(*, dry_run: bool) -> None:
+    async with AsyncExitStack() as stack:
+        database = await Database.open(PostgresSettings(), application_name="leo-ingest-retain")
+        stack.push_async_callback(database.close)
+        finder = await Database.open(FinderSettings(), application_name="leo-ingest-retain")
+        stack.push_async_callback(finder.close)
+        retention = Retention(database, finder, RetentionSettings(), RemovalSettings())
+        try:
+            reports = await retention.remove(dry_run=dry_run)
+        except UnavailableError as error:
+            raise StartError(str(error)) from error
+    sys.stdout.write(orjson.dumps([asdict(report) for report in reports], default=str).decode())
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("ingest", {"serve": serve, "work": work}))
+    commands = {"serve": serve, "work": work, "retain": retain, "retain --dry-run": try_retain}
+    sys.exit(run_command("ingest", commands))

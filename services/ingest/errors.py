@@ -74,6 +74,35 @@ class TenantExistsError(ExistsError):
         )
 
 
+class TenantUnknownError(MissingError):
+    """There is no such tenant."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "TENANT_MISSING"
+
+    def __init__(self, named: str) -> None:
+        super().__init__(
+            f'there is no tenant "{named}"',
+            resource_type="leo.ingest.v1.Tenant",
+            resource_name=named,
+            metadata={"tenant": named},
+        )
+
+
+class TenantStateError(StateError):
+    """The tenant is on its way out; that is not taken back."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "TENANT_STATE"
+
+    def __init__(self, tenant_id: UUID, state: str) -> None:
+        super().__init__(
+            f"the tenant is {state}, and that is not taken back",
+            subject=f"tenant/{tenant_id}",
+            metadata={"tenant_id": str(tenant_id), "state": state},
+        )
+
+
 class ProfileMissingError(MissingError):
     """The tenant has no such profile. The id is not repeated: some sources use a phone number."""
 

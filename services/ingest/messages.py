@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from google.type.date_pb2 import Date
 
 from leo.ingest.v1 import ingest_service_pb2 as pb
+from libs import fields
 from libs.addressing import normal_email
-from libs.fields import NUMBER_MAGNITUDE_MAX, Fields
+from libs.fields import NUMBER_MAGNITUDE_MAX, Fields, unstorable
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
+from libs.rpc.paging import PageSizeError, PageTokenError, page_of
 from libs.rpc.status import status_of
 from services.ingest.domain.consent import Consent, Statement, check_statement
 from services.ingest.domain.event import read_event
@@ -22,7 +24,14 @@ from services.ingest.domain.profile import (
     StoredProfile,
     check_profile,
 )
-from services.ingest.domain.tenant import TIME_ZONE_DEFAULT, NewTenant, Tenant, check_tenant
+from services.ingest.domain.tenant import (
+    NAME_RULE,
+    TIME_ZONE_DEFAULT,
+    NewTenant,
+    Tenant,
+    check_tenant,
+    is_name,
+)
 from services.ingest.errors import FieldInvalidError
 from services.ingest.usecases import Ingested
 
@@ -34,10 +43,13 @@ if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct, Value
 
     from libs.rpc.errors import FieldViolation
+    from libs.rpc.paging import Page
     from services.ingest.domain.profile import CurrentProfile
+    from services.ingest.domain.tenant import State, TableRows
     from services.ingest.usecases import EventAnswer, ProfileAnswer, ReadEvent
 
 
+id_of = partial(fields.id_of, FieldInvalidError)
 request_key_of = partial(requests.request_key_of, FieldInvalidError)
 
 
@@ -252,6 +264,48 @@ def tenant_message(tenant: Tenant) -> pb.Tenant:
         state=pb.Tenant.State.Value(f"STATE_{tenant.state.upper()}"),
         create_time=timestamp_of(tenant.created_at),
     )
+
+
+def tenant_named_by(request: pb.GetTenantRequest) -> tuple[UUID | None, str | None]:
+    """The id or the name that a request names a tenant by. Raises FieldInvalidError."""
+    if request.WhichOneof("tenant") == "name":
+        if not is_name(request.name):
+            raise FieldInvalidError.of("name", NAME_RULE)
+        return None, request.name
+    return id_of("tenant_id", request.tenant_id), None
+
+
+def list_page_of(request: pb.ListTenantsRequest) -> Page:
+    """The page that a request asks for. Raises FieldInvalidError."""
+    try:
+        page = page_of(request.page_size, request.page_token, key_count=1)
+    except PageSizeError as error:
+        raise FieldInvalidError.of("page_size", "must not be negative") from error
+    except PageTokenError as error:
+        raise _foreign_token() from error
+    if any(map(unstorable, page.after)):
+        raise _foreign_token()
+    return page
+
+
+def _foreign_token() -> FieldInvalidError:
+    return FieldInvalidError.of("page_token", "must be the next_page_token of the page before")
+
+
+def state_of(request: pb.SetTenantStateRequest) -> tuple[UUID, State]:
+    """The tenant, and the state that it is to have. Raises FieldInvalidError."""
+    found = Fields()
+    tenant_id = found.id("tenant_id", request.tenant_id, required=True)
+    if request.state not in (pb.Tenant.STATE_ACTIVE, pb.Tenant.STATE_SUSPENDED):
+        found.refuse("state", "must be STATE_ACTIVE or STATE_SUSPENDED")
+    found.raise_as(FieldInvalidError)
+    assert tenant_id is not None
+    return tenant_id, "active" if request.state == pb.Tenant.STATE_ACTIVE else "suspended"
+
+
+def table_message(table: TableRows) -> pb.TableRows:
+    """How much of a tenant is in one table."""
+    return pb.TableRows(table=table.table, row_count=table.row_count, more=table.more)
 
 
 def plain_of(struct: Struct) -> dict[str, Any]:

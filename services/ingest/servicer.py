@@ -10,6 +10,7 @@ from leo.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
 from libs.auth.caller import current_origin, current_tenant
 from libs.fields import Fields, check_batch_count
 from libs.rpc.call import current_call
+from libs.rpc.paging import token_of
 from services.ingest import messages, usecases
 from services.ingest.domain.limits import (
     EVENT_BATCH_COUNT_MAX,
@@ -143,6 +144,44 @@ class IngestServicer(IngestServiceServicer):
             current_origin(messages.request_key_of(request)),
         )
         return pb.CreateTenantResponse(tenant=messages.tenant_message(tenant))
+
+    async def GetTenant(
+        self, request: pb.GetTenantRequest, context: Context
+    ) -> pb.GetTenantResponse:
+        tenant_id, name = messages.tenant_named_by(request)
+        tenant = await usecases.get_tenant(self._store, tenant_id=tenant_id, name=name)
+        return pb.GetTenantResponse(tenant=messages.tenant_message(tenant))
+
+    async def ListTenants(
+        self, request: pb.ListTenantsRequest, context: Context
+    ) -> pb.ListTenantsResponse:
+        tenants, more = await usecases.list_tenants(self._store, messages.list_page_of(request))
+        return pb.ListTenantsResponse(
+            tenants=map(messages.tenant_message, tenants),
+            next_page_token=token_of(tenants[-1].name) if more else "",
+        )
+
+    async def SetTenantState(
+        self, request: pb.SetTenantStateRequest, context: Context
+    ) -> pb.SetTenantStateResponse:
+        tenant = await usecases.set_tenant_state(
+            self._store, *messages.state_of(request), current_origin(None)
+        )
+        return pb.SetTenantStateResponse(tenant=messages.tenant_message(tenant))
+
+    async def RemoveTenant(
+        self, request: pb.RemoveTenantRequest, context: Context
+    ) -> pb.RemoveTenantResponse:
+        tenant, tables = await usecases.remove_tenant(
+            self._store,
+            messages.id_of("tenant_id", request.tenant_id),
+            name=request.name,
+            validate_only=request.validate_only,
+            origin=current_origin(None),
+        )
+        return pb.RemoveTenantResponse(
+            tenant=messages.tenant_message(tenant), tables=map(messages.table_message, tables)
+        )
 
 
 def _read_events(events: Sequence[pb.Event], tenant_id: UUID) -> list[ReadEvent]:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Self
+
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# The database refuses to remove anything younger for its age.
+AGE_MIN = timedelta(days=30)
 
 
 class IngestSettings(BaseSettings):
@@ -20,3 +27,45 @@ class IngestSettings(BaseSettings):
 
     address: str = "127.0.0.1:7051"
     decision_address: str = ""
+
+
+class RetentionSettings(BaseSettings):
+    """How long rows are kept, from LEO_RETENTION_…; docs/guides/retention.md says why.
+
+    Attributes:
+        daily: whether `work` removes what is older, once a day.
+        stories: an event with its decisions, deliveries, attempts and receipts.
+        profile_versions: what a profile was, from the day on which it was superseded.
+        consent_versions: what a person had allowed, from the day on which it was superseded.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LEO_RETENTION_")
+
+    daily: bool = True
+    stories: timedelta = Field(default=timedelta(days=400), ge=AGE_MIN)
+    profile_versions: timedelta = Field(default=timedelta(days=400), ge=AGE_MIN)
+    consent_versions: timedelta = Field(default=timedelta(days=1826), ge=AGE_MIN)
+
+    @model_validator(mode="after")
+    def _versions_outlive_stories(self) -> Self:
+        if self.profile_versions < self.stories:
+            prefix = self.model_config["env_prefix"]
+            raise ValueError(
+                f"{prefix}PROFILE_VERSIONS must be at least {prefix}STORIES: "
+                "decisions name the versions that they saw"
+            )
+        return self
+
+
+class RemovalSettings(BaseSettings):
+    """How rows are removed, for their age or with their tenant, from LEO_REMOVAL_….
+
+    Attributes:
+        batch_count: events, people or rows of one transaction.
+        batch_pause: between two of them, so that others get their turn.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="LEO_REMOVAL_")
+
+    batch_count: int = Field(default=500, ge=1, le=10_000)
+    batch_pause: timedelta = Field(default=timedelta(milliseconds=100), ge=timedelta(0))

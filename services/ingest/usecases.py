@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 
     from libs.postgres.batcher import Batcher
     from libs.rpc.errors import LeoError
+    from libs.rpc.paging import Page
     from libs.rpc.requests import Origin
     from services.ingest.domain.consent import Consent, Statement
     from services.ingest.domain.event import StoredEvent
     from services.ingest.domain.profile import CurrentProfile
-    from services.ingest.domain.tenant import NewTenant, Tenant
+    from services.ingest.domain.tenant import NewTenant, State, TableRows, Tenant
     from services.ingest.store import IngestStore
 
 # Events of one stream that may wait for the database before the stream is read no further.
@@ -144,6 +145,40 @@ async def create_tenant(store: IngestStore, tenant: NewTenant, origin: Origin) -
     """Make room for one more customer, in the audit trail as well. Raises what the store raises."""
     tenant_id = tenant_id_of(origin.request.request_id) if origin.request else uuid7()
     return await store.create_tenant(tenant_id, tenant, origin)
+
+
+async def get_tenant(store: IngestStore, *, tenant_id: UUID | None, name: str | None) -> Tenant:
+    """One tenant, by id or name. Raises TenantUnknownError."""
+    return await store.find_tenant(tenant_id=tenant_id, name=name)
+
+
+async def list_tenants(store: IngestStore, page: Page) -> tuple[list[Tenant], bool]:
+    """A page of all tenants, and whether there are more."""
+    return await store.list_tenants(page)
+
+
+async def set_tenant_state(
+    store: IngestStore, tenant_id: UUID, state: State, origin: Origin
+) -> Tenant:
+    """Suspend a tenant or let it go on. Raises what the store raises."""
+    return await store.set_tenant_state(tenant_id, state, origin)
+
+
+async def remove_tenant(
+    store: IngestStore, tenant_id: UUID, *, name: str, validate_only: bool, origin: Origin
+) -> tuple[Tenant, list[TableRows]]:
+    """Have a tenant removed, or tell what that would remove.
+
+    Raises:
+        TenantUnknownError: there is none with this id.
+        FieldInvalidError: the name is not the tenant's.
+    """
+    tenant = await store.find_tenant(tenant_id=tenant_id, name=None)
+    if validate_only:
+        return tenant, await store.count_tenant_rows(tenant_id)
+    if name != tenant.name:
+        raise FieldInvalidError.of("name", "must be the name of the tenant that tenant_id names")
+    return await store.remove_tenant(tenant_id, origin)
 
 
 def _event_answer(event: Event, stored: StoredEvent) -> Ingested | EventConflictError:

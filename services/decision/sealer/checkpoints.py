@@ -82,7 +82,9 @@ class Checkpoints:
             ]
         heads = []
         for tenant_id, seq in moved:
-            async with self._database.tenant(tenant_id, timeout=LOOK_TIMEOUT) as connection:
+            async with self._database.tenant(
+                tenant_id, timeout=LOOK_TIMEOUT, must_exist=False
+            ) as connection:
                 found = await _QUERIES.select_hash(connection, tenant_id=tenant_id, seq=seq)
             heads.append(Head(tenant_id, seq, found))
         if heads:

@@ -106,7 +106,10 @@ class Sealer:
         Raises:
             LeoError: the database is away, or took too long; nothing is sealed, or all of it.
         """
-        async with self._database.tenant(tenant_id, timeout=LOOK_TIMEOUT) as connection:
+        # The chain of a tenant that is removed goes on to its last entry, and stays.
+        async with self._database.tenant(
+            tenant_id, timeout=LOOK_TIMEOUT, must_exist=False
+        ) as connection:
             if not await _QUERIES.try_lock(connection, tenant_id=tenant_id):
                 return 0
             end = await _QUERIES.read_position(connection, tenant_id=tenant_id)

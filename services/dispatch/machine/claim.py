@@ -122,11 +122,12 @@ class Claims:
         """
         # Before the transaction: the lease begins in it, and never later than this says.
         began = time.monotonic()
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant(tenant_id, must_exist=False) as connection:
             row = await _QUERIES.select_account(
                 connection, tenant_id=tenant_id, account_id=account_id
             )
-            if row is None or row["paused_reason"]:
+            # A suspended tenant's deliveries wait; those of one that is being removed go with it.
+            if row is None or row["paused_reason"] or row["tenant_state"] != "active":
                 return Claim([], 0, 1, {})
             try:
                 channel, account = CHANNELS[row["channel"]], self._account(row, tenant_id)

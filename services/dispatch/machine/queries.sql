@@ -38,10 +38,12 @@ GROUP BY tenant_id;
 
 -- name: select_account^
 SELECT
-    account_id, name, channel, settings, credential_names, credentials, data_key, key_id,
-    credential_version, concurrent_send_count_max, paused_reason, updated_at
-FROM channel_account
-WHERE tenant_id = :tenant_id AND account_id = :account_id;
+    c.account_id, c.name, c.channel, c.settings, c.credential_names, c.credentials, c.data_key,
+    c.key_id, c.credential_version, c.concurrent_send_count_max, c.paused_reason, c.updated_at,
+    n.state AS tenant_state
+FROM channel_account AS c
+JOIN tenant AS n ON n.tenant_id = c.tenant_id
+WHERE c.tenant_id = :tenant_id AND c.account_id = :account_id;
 
 -- name: select_due
 -- What is due, locked, with everything that is checked once more before the intent.

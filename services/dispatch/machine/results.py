@@ -75,7 +75,8 @@ class Results:
             for claimed, result in done
             if result.pauses_account
         }
-        async with self._database.tenant(tenant_id) as connection:
+        # A call that was made is ended, also where the tenant is being removed meanwhile.
+        async with self._database.tenant(tenant_id, must_exist=False) as connection:
             await self._write(connection, tenant_id, attempted)
             for account_id, (reason, updated_at) in paused.items():
                 await _QUERIES.pause_account(
@@ -88,7 +89,7 @@ class Results:
 
     async def reconcile(self, tenant_id: UUID) -> int:
         """End attempts whose lease ran out, without an answer; how many there were."""
-        async with self._database.tenant(tenant_id) as connection:
+        async with self._database.tenant(tenant_id, must_exist=False) as connection:
             expired = [
                 Attempted(
                     delivery_id=row["delivery_id"],

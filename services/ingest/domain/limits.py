@@ -29,3 +29,5 @@ HINT_COUNT_MAX = 50
 EVENT_AGE_MAX = timedelta(days=3 * 366)
 # Clocks of clients run ahead; an event further in the future is a wrong unit or a wrong year.
 CLOCK_AHEAD_MAX = timedelta(minutes=10)
+# A table of a tenant is counted up to here before it is removed: enough to see what one is about.
+ROW_COUNT_MAX = 1_000_000

@@ -59,7 +59,7 @@ TRIGGERS = dict.fromkeys(APPEND_ONLY, "append_only") | {
 }
 # What leo_finder sees of every tenant: keys and what work is found by.
 FOUND_BY = {
-    "tenant": {"tenant_id"},
+    "tenant": {"tenant_id", "state"},
     "marketing_event": {"tenant_id", "transaction_id"},
     "decision": {"tenant_id", "transaction_id", "outcome"},
     "relay_watermark": {"tenant_id", "hop", "position"},
@@ -68,6 +68,17 @@ FOUND_BY = {
     "campaign_launch": {"tenant_id", "state"},
     "delivery_log": {"tenant_id", "account_id", "state", "due_at", "lease_until"},
 }
+# What stays of a tenant that is removed.
+KEPT = ("tenant", "audit_entry", "audit_seal", "relay_watermark")
+# The functions that belong to leo_eraser: the one door.
+DOOR = (
+    "count_tenant_rows_v1",
+    "remove_tenant_rows_v1",
+    "remove_stories_v1",
+    "remove_receipts_v1",
+    "remove_profile_versions_v1",
+    "remove_consent_versions_v1",
+)
 # As fill.sql makes them.
 EVENT_COUNT = 300
 

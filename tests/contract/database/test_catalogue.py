@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.postgres import roles
-from tests.contract.database.rows import FOUND_BY, PARTITIONS, TABLES, TRIGGERS
+from tests.contract.database.rows import DOOR, FOUND_BY, KEPT, PARTITIONS, TABLES, TRIGGERS
 
 if TYPE_CHECKING:
     from tests.conftest import Connect
@@ -47,10 +47,12 @@ async def test_table_forces_its_policies(superuser: Any, table: str) -> None:
         row["policyname"]: row
         for row in await superuser.fetch("SELECT * FROM pg_policies WHERE tablename = $1", table)
     }
-    others = {"finder_looks"} if table in FOUND_BY else set()
-    assert set(policies) == {"tenant_isolation", "auditor_reads"} | others
-    for name in others:
-        assert policies[name]["roles"] == [roles.FINDER]
+    others = {"finder_looks": roles.FINDER} if table in FOUND_BY else {}
+    if table == "tenant":
+        others["platform_reads"] = roles.INGEST
+    assert set(policies) == {"tenant_isolation", "auditor_reads", *others}
+    for name, role in others.items():
+        assert policies[name]["roles"] == [role]
         assert policies[name]["cmd"] == "SELECT"
     assert set(policies["tenant_isolation"]["roles"]) == BOUND_ROLES
     assert policies["tenant_isolation"]["qual"] == policies["tenant_isolation"]["with_check"]
@@ -140,7 +142,7 @@ async def test_nobody_but_the_owner_may_truncate_create_or_touch_a_partition(
             )
 
 
-async def test_owner_owns_everything(superuser: Any) -> None:
+async def test_owner_owns_everything_but_the_door(superuser: Any) -> None:
     found = await superuser.fetch(
         """
         SELECT relowner::regrole::text AS owner FROM pg_class
@@ -149,10 +151,50 @@ async def test_owner_owns_everything(superuser: Any) -> None:
         SELECT proowner::regrole::text FROM pg_proc AS p
         WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS (
             SELECT FROM pg_depend WHERE objid = p.oid AND deptype = 'e'
-        )
-        """
+        ) AND proname <> ALL($1::text[])
+        """,
+        list(DOOR),
     )
     assert [row["owner"] for row in found] == [roles.OWNER]
+
+
+async def test_the_door_is_the_erasers_and_ingest_alone_goes_through_it(superuser: Any) -> None:
+    found = await superuser.fetch(
+        "SELECT proname, proowner::regrole::text AS owner, oid FROM pg_proc"
+        " WHERE pronamespace = 'public'::regnamespace AND proowner = $1::regrole",
+        roles.ERASER,
+    )
+    assert {row["proname"] for row in found} == set(DOOR)
+    for role in ALL_ROLES:
+        for row in found:
+            allowed = await superuser.fetchval(
+                "SELECT has_function_privilege($1, $2::oid, 'EXECUTE')", role, row["oid"]
+            )
+            assert allowed == (role in {roles.INGEST, roles.ERASER}), (role, row["proname"])
+
+
+async def test_a_removal_reaches_every_table_in_an_order_that_its_keys_allow(
+    superuser: Any,
+) -> None:
+    rows = await superuser.fetch("SELECT table_name FROM tenant_tables_v1()")
+    order = [row["table_name"] for row in rows]
+    assert sorted(order) == sorted(set(TABLES) - set(KEPT))
+    keys = await superuser.fetch(
+        "SELECT conrelid::regclass::text AS child, confrelid::regclass::text AS parent"
+        " FROM pg_constraint WHERE contype = 'f' AND conparentid = 0"
+        " AND connamespace = 'public'::regnamespace"
+    )
+    inside = [key for key in keys if key["parent"] not in KEPT and key["child"] not in KEPT]
+    assert inside
+    for key in inside:
+        assert order.index(key["child"]) < order.index(key["parent"])
+    for table in TABLES:
+        for privilege in ("SELECT", "DELETE"):
+            allowed = await superuser.fetchval(
+                "SELECT has_table_privilege($1, $2, $3)", roles.ERASER, table, privilege
+            )
+            assert allowed or table in KEPT, f"{privilege} on {table}"
+            assert not (allowed and table in KEPT and privilege == "DELETE"), table
 
 
 async def test_functions_run_for_whom_they_are_granted_alone(superuser: Any) -> None:
@@ -178,7 +220,7 @@ async def test_functions_run_for_whom_they_are_granted_alone(superuser: Any) -> 
             # The ledger alone tells the planner how to compare a million rows.
             assert not settings or row["proname"].startswith("ledger_")
             assert set(settings) <= PLANNER_SETTINGS
-    assert {row["proname"] for row in found if row["prosecdef"]} == {"audit_append_v1"}
+    assert {row["proname"] for row in found if row["prosecdef"]} == {"audit_append_v1", *DOOR}
 
 
 async def test_no_view_shows_what_its_owner_sees(superuser: Any) -> None:
@@ -242,13 +284,19 @@ async def test_only_the_migrating_role_passes_by_policies(superuser: Any) -> Non
             assert not role[power]
 
 
-async def test_no_role_is_a_member_of_another_but_migrate_of_the_owner(superuser: Any) -> None:
+async def test_no_role_is_a_member_of_another_but_migrate_which_gives_things_away(
+    superuser: Any,
+) -> None:
     found = await superuser.fetch(
-        "SELECT roleid::regrole::text AS role, member::regrole::text AS member"
+        "SELECT roleid::regrole::text AS role, member::regrole::text AS member, inherit_option"
         " FROM pg_auth_members WHERE roleid::regrole::text LIKE 'leo\\_%'"
         " OR member::regrole::text LIKE 'leo\\_%'"
     )
-    assert [tuple(row) for row in found] == [(roles.OWNER, roles.MIGRATE)]
+    assert {tuple(row) for row in found} == {
+        (roles.OWNER, roles.MIGRATE, True),
+        # Without its rights: a policy also applies to whoever inherits its role.
+        (roles.ERASER, roles.MIGRATE, False),
+    }
 
 
 async def test_database_lets_no_stranger_in_and_nobody_make_temporary_tables(

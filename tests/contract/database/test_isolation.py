@@ -121,6 +121,36 @@ async def test_role_reads_nothing_but_what_it_is_granted(superuser: Any, role: s
         assert await refusal(superuser, role, f"SELECT FROM {table}") == FORBIDDEN, table
 
 
+async def test_platform_sees_every_tenant_and_nothing_of_any(
+    superuser: Any, two_tenants: tuple[UUID, UUID], connect: Connect
+) -> None:
+    async with connect(roles.INGEST) as ingest:
+        async with ingest.transaction():
+            await ingest.fetchval("SELECT enter_platform_v1()")
+            found = {row["tenant_id"] for row in await ingest.fetch("SELECT * FROM tenant")}
+            assert found >= set(two_tenants)
+            assert await ingest.execute("UPDATE tenant SET state = 'suspended'") == "UPDATE 0"
+            for table in READERS[roles.INGEST] - {"tenant"}:
+                assert await ingest.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+        assert await ingest.fetchval("SELECT count(*) FROM tenant") == 0
+
+
+@pytest.mark.parametrize("role", [*roles.SERVICE_ROLES, roles.OWNER, roles.ERASER])
+async def test_nobody_but_ingest_is_shown_the_platform(
+    superuser: Any, two_tenants: tuple[UUID, UUID], role: str
+) -> None:
+    transaction = superuser.transaction()
+    await transaction.start()
+    try:
+        await superuser.execute("SELECT set_config('leo.platform', 'on', true)")
+        await superuser.execute(f"SET LOCAL ROLE {role}")
+        count = await superuser.fetchval("SELECT count(*) FROM tenant")
+    finally:
+        await transaction.rollback()
+    assert (count >= 2) == (role == roles.INGEST)
+    assert role == roles.INGEST or count == 0
+
+
 @pytest.mark.parametrize("table", FOUND_BY)
 async def test_finder_sees_of_every_tenant_what_work_is_found_by_and_nothing_else(
     superuser: Any, two_tenants: tuple[UUID, UUID], table: str

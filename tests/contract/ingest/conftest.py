@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from leo.ingest.v1 import ingest_service_pb2
 from leo.ingest.v1.ingest_service_pb2_grpc import add_IngestServiceServicer_to_server
@@ -18,6 +20,8 @@ from libs.auth.settings import AuthSettings
 from libs.auth.verifier import TokenVerifier
 from libs.postgres import roles
 from libs.postgres.batcher import Batcher
+from libs.postgres.database import Database
+from libs.postgres.settings import PostgresSettings
 from libs.rpc.server import Registration, build_server, serving
 from libs.rpc.settings import ServerSettings
 from services.ingest.domain.limits import EVENT_BATCH_COUNT_MAX
@@ -29,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from uuid import UUID
 
-    from libs.postgres.database import Database
-    from tests.conftest import Connect, CreateTenant
+    from libs.embedded import EmbeddedPostgres
+    from tests.conftest import Connect, CreateTenant, DsnOf
 
 SCOPES = ("leo.events.write", "leo.profiles.write", "leo.profiles.read", "leo.tenants.admin")
 SECRET = "a secret of this test run"
@@ -126,6 +130,24 @@ def client(client_of: Callable[..., LeoClient], tenant_id: UUID) -> LeoClient:
 async def other_tenant_id(create_tenant: CreateTenant) -> UUID:
     """A second tenant without any rows."""
     return await create_tenant()
+
+
+@pytest.fixture
+async def finder(dsn_of: DsnOf) -> AsyncIterator[Database]:
+    """The test's database as the workers' eyes have it."""
+    opened = await Database.open(
+        PostgresSettings(dsn=SecretStr(dsn_of(roles.FINDER))), application_name="test"
+    )
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def superuser(postgres: EmbeddedPostgres, database_name: str) -> AsyncIterator[Any]:
+    """A connection that nothing is hidden from or refused to."""
+    connection = await asyncpg.connect(postgres.superuser_dsn(database_name))
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

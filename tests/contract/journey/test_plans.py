@@ -81,3 +81,21 @@ async def test_question_is_answered_by_indexes(connect: Connect, role: str, ques
     for node in read:
         assert node["Actual Rows"] < 500, node
         assert node.get("Index Cond") or node.get("Recheck Cond") or node["Relation Name"] in SMALL
+
+
+async def test_the_ledgers_parts_run_in_processes_of_their_own(connect: Connect) -> None:
+    async with connect(roles.AUDITOR) as auditor:
+        body = await auditor.fetchval(
+            "SELECT prosrc FROM pg_proc WHERE oid = 'ledger_breach(interval)'::regprocedure"
+        )
+        found = await auditor.fetchval(
+            f"EXPLAIN (FORMAT json) {body.replace('grace', 'interval $$0$$')}"
+        )
+    (explained,) = json.loads(found)
+    parts = [
+        node
+        for node in nodes(explained["Plan"])
+        if node["Node Type"] == "Append" and node["Parallel Aware"]
+    ]
+    assert len(parts) == 1
+    assert len(parts[0]["Plans"]) > 5

@@ -76,6 +76,22 @@ class ScriptedServicer(IngestServiceServicer):
         await self.act()
         return pb.CreateTenantResponse()
 
+    async def GetTenant(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        await self.act()
+        return pb.GetTenantResponse()
+
+    async def ListTenants(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        await self.act()
+        return pb.ListTenantsResponse()
+
+    async def SetTenantState(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        await self.act()
+        return pb.SetTenantStateResponse()
+
+    async def RemoveTenant(self, _request: Any, _context: Any) -> Any:  # noqa: N802
+        await self.act()
+        return pb.RemoveTenantResponse()
+
 
 def raising(error: Exception) -> ScriptedServicer:
     """Make a servicer that raises `error` at every request."""

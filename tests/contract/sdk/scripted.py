@@ -20,10 +20,14 @@ from leo.ingest.v1.ingest_service_pb2 import (
     CreateTenantResponse,
     EventResult,
     GetProfileResponse,
+    GetTenantResponse,
     IngestEventResponse,
+    ListTenantsResponse,
     Profile,
     ProfileResult,
+    RemoveTenantResponse,
     SetConsentResponse,
+    SetTenantStateResponse,
     StreamEventsResponse,
 )
 from leo.ingest.v1.ingest_service_pb2_grpc import (
@@ -166,6 +170,22 @@ class ScriptedIngest(IngestServiceServicer):
     ) -> CreateTenantResponse:
         await self._unary(request, context)
         return CreateTenantResponse(tenant=request.tenant)
+
+    async def GetTenant(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._unary(request, context)
+        return GetTenantResponse()
+
+    async def ListTenants(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._unary(request, context)
+        return ListTenantsResponse()
+
+    async def SetTenantState(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._unary(request, context)
+        return SetTenantStateResponse()
+
+    async def RemoveTenant(self, request: Any, context: Any) -> Any:  # noqa: N802
+        await self._unary(request, context)
+        return RemoveTenantResponse()
 
     async def StreamEvents(  # noqa: N802
         self, requests: AsyncIterator[StreamEventsRequest], context: Any

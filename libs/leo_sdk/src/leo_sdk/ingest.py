@@ -15,10 +15,16 @@ from leo.ingest.v1.ingest_service_pb2 import (
     EventResult,
     GetProfileRequest,
     GetProfileResponse,
+    GetTenantRequest,
     IngestEventRequest,
+    ListTenantsRequest,
+    ListTenantsResponse,
     ProfileInput,
     ProfileResult,
+    RemoveTenantRequest,
+    RemoveTenantResponse,
     SetConsentRequest,
+    SetTenantStateRequest,
     Tenant,
 )
 from leo.ingest.v1.ingest_service_pb2_grpc import IngestServiceStub
@@ -175,3 +181,69 @@ class IngestClient:
         request = CreateTenantRequest(tenant=tenant, request_id=request_id or str(uuid4()))
         response = await self._calls.unary(self._stub.CreateTenant, request, timeout)
         return response.tenant
+
+    async def get_tenant(
+        self,
+        tenant_id: str = "",
+        *,
+        name: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> Tenant:
+        """One tenant, by its id or its name; also one that is removed.
+
+        Raises:
+            MissingError: TENANT_MISSING.
+        """
+        request = (
+            GetTenantRequest(tenant_id=tenant_id) if name is None else GetTenantRequest(name=name)
+        )
+        response = await self._calls.unary(self._stub.GetTenant, request, timeout)
+        return response.tenant
+
+    async def list_tenants(
+        self, *, page_size: int = 0, page_token: str = "", timeout: timedelta | None = None
+    ) -> ListTenantsResponse:
+        """A page of all tenants in the order of their names, also those that are removed.
+
+        Args:
+            page_size: at most so many; 50 if 0.
+            page_token: `next_page_token` of the page before.
+        """
+        request = ListTenantsRequest(page_size=page_size, page_token=page_token)
+        return await self._calls.unary(self._stub.ListTenants, request, timeout)
+
+    async def set_tenant_state(
+        self, tenant_id: str, state: Tenant.State.ValueType, *, timeout: timedelta | None = None
+    ) -> Tenant:
+        """Suspend a tenant (nothing is sent for it) or let it go on; the tenant as it is now.
+
+        Raises:
+            MissingError: TENANT_MISSING.
+            StateError: TENANT_STATE, it is being removed, or is.
+        """
+        request = SetTenantStateRequest(tenant_id=tenant_id, state=state)
+        response = await self._calls.unary(self._stub.SetTenantState, request, timeout)
+        return response.tenant
+
+    async def remove_tenant(
+        self,
+        tenant_id: str,
+        *,
+        name: str = "",
+        validate_only: bool = False,
+        timeout: timedelta | None = None,
+    ) -> RemoveTenantResponse:
+        """Have everything of a tenant removed for good; what there is of it.
+
+        The rows go in the background: the tenant is REMOVING, and REMOVED when nothing is left.
+
+        Args:
+            name: the tenant's, so that nobody removes another one by mistake.
+            validate_only: only tell what would be removed; needs no name.
+
+        Raises:
+            MissingError: TENANT_MISSING.
+            InvalidError: FIELD_INVALID, the name is not the tenant's.
+        """
+        request = RemoveTenantRequest(tenant_id=tenant_id, name=name, validate_only=validate_only)
+        return await self._calls.unary(self._stub.RemoveTenant, request, timeout)

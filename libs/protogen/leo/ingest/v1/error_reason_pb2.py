@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n leo/ingest/v1/error_reason.proto\x12\rleo.ingest.v1*\x9a\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_FIELD_INVALID\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_EVENT_CONFLICT\x10\x02\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_TENANT_EXISTS\x10\x04\x12 \n\x1c\x45RROR_REASON_PROFILE_MISSING\x10\x05\x12!\n\x1d\x45RROR_REASON_DOCUMENT_INVALID\x10\x06\x12#\n\x1f\x45RROR_REASON_CONSENT_SUPERSEDED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n leo/ingest/v1/error_reason.proto\x12\rleo.ingest.v1*\xda\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_FIELD_INVALID\x10\x01\x12\x1f\n\x1b\x45RROR_REASON_EVENT_CONFLICT\x10\x02\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x03\x12\x1e\n\x1a\x45RROR_REASON_TENANT_EXISTS\x10\x04\x12 \n\x1c\x45RROR_REASON_PROFILE_MISSING\x10\x05\x12!\n\x1d\x45RROR_REASON_DOCUMENT_INVALID\x10\x06\x12#\n\x1f\x45RROR_REASON_CONSENT_SUPERSEDED\x10\x07\x12\x1f\n\x1b\x45RROR_REASON_TENANT_MISSING\x10\x08\x12\x1d\n\x19\x45RROR_REASON_TENANT_STATE\x10\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'leo.ingest.v1.error_reason_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=52
-  _globals['_ERRORREASON']._serialized_end=334
+  _globals['_ERRORREASON']._serialized_end=398
 # @@protoc_insertion_point(module_scope)

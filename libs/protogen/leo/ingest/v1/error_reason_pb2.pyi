@@ -52,6 +52,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A newer statement about the same channel and purpose is recorded; it stands.
     Example: {"reason":"CONSENT_SUPERSEDED","domain":"ingest.leo","metadata":{"channel":"email"}}
     """
+    ERROR_REASON_TENANT_MISSING: _ErrorReason.ValueType  # 8
+    """There is no such tenant.
+    Example: {"reason":"TENANT_MISSING","domain":"ingest.leo","metadata":{"tenant":"demo"}}
+    """
+    ERROR_REASON_TENANT_STATE: _ErrorReason.ValueType  # 9
+    """The tenant is being removed, or is; that is not taken back.
+    Example: {"reason":"TENANT_STATE","domain":"ingest.leo","metadata":{"state":"removing"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the register of reasons in this package. The string in google.rpc.ErrorInfo is the
@@ -87,5 +95,13 @@ Example: {"reason":"DOCUMENT_INVALID","domain":"ingest.leo","metadata":{"source"
 ERROR_REASON_CONSENT_SUPERSEDED: ErrorReason.ValueType  # 7
 """A newer statement about the same channel and purpose is recorded; it stands.
 Example: {"reason":"CONSENT_SUPERSEDED","domain":"ingest.leo","metadata":{"channel":"email"}}
+"""
+ERROR_REASON_TENANT_MISSING: ErrorReason.ValueType  # 8
+"""There is no such tenant.
+Example: {"reason":"TENANT_MISSING","domain":"ingest.leo","metadata":{"tenant":"demo"}}
+"""
+ERROR_REASON_TENANT_STATE: ErrorReason.ValueType  # 9
+"""The tenant is being removed, or is; that is not taken back.
+Example: {"reason":"TENANT_STATE","domain":"ingest.leo","metadata":{"state":"removing"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

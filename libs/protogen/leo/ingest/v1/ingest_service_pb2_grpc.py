@@ -75,6 +75,26 @@ class IngestServiceStub:
                 request_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.CreateTenantRequest.SerializeToString,
                 response_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.CreateTenantResponse.FromString,
                 _registered_method=True)
+        self.GetTenant = channel.unary_unary(
+                '/leo.ingest.v1.IngestService/GetTenant',
+                request_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.GetTenantRequest.SerializeToString,
+                response_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.GetTenantResponse.FromString,
+                _registered_method=True)
+        self.ListTenants = channel.unary_unary(
+                '/leo.ingest.v1.IngestService/ListTenants',
+                request_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.ListTenantsRequest.SerializeToString,
+                response_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.ListTenantsResponse.FromString,
+                _registered_method=True)
+        self.SetTenantState = channel.unary_unary(
+                '/leo.ingest.v1.IngestService/SetTenantState',
+                request_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.SetTenantStateRequest.SerializeToString,
+                response_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.SetTenantStateResponse.FromString,
+                _registered_method=True)
+        self.RemoveTenant = channel.unary_unary(
+                '/leo.ingest.v1.IngestService/RemoveTenant',
+                request_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.RemoveTenantRequest.SerializeToString,
+                response_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.RemoveTenantResponse.FromString,
+                _registered_method=True)
 
 
 class IngestServiceServicer:
@@ -169,6 +189,55 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTenant(self, request, context):
+        """GetTenant reads one tenant, by its id or its name; also one that is removed.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - NOT_FOUND, TENANT_MISSING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTenants(self, request, context):
+        """ListTenants reads all tenants in the order of their names; also those that are removed.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetTenantState(self, request, context):
+        """SetTenantState suspends a tenant or lets it go on. While it is SUSPENDED nothing is handed to a
+        provider: events, profiles and consent come in, decisions are made, and deliveries wait until it
+        is ACTIVE again or they expire. In force at the next claim: what is on its way ends as ever.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - NOT_FOUND, TENANT_MISSING
+        - FAILED_PRECONDITION, TENANT_STATE: it is being removed, or is
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveTenant(self, request, context):
+        """RemoveTenant removes everything of a tenant for good: events, people, decisions, deliveries,
+        rules, accounts. From the answer on, its calls are refused; the rows go in the background, and
+        the tenant is REMOVED when nothing is left. Its own row stays, with its name, and its audit.
+        The same call again changes nothing.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID: also where name is not the tenant's
+        - NOT_FOUND, TENANT_MISSING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -206,6 +275,26 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.CreateTenant,
                     request_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.CreateTenantRequest.FromString,
                     response_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.CreateTenantResponse.SerializeToString,
+            ),
+            'GetTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTenant,
+                    request_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.GetTenantRequest.FromString,
+                    response_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.GetTenantResponse.SerializeToString,
+            ),
+            'ListTenants': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTenants,
+                    request_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.ListTenantsRequest.FromString,
+                    response_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.ListTenantsResponse.SerializeToString,
+            ),
+            'SetTenantState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTenantState,
+                    request_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.SetTenantStateRequest.FromString,
+                    response_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.SetTenantStateResponse.SerializeToString,
+            ),
+            'RemoveTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveTenant,
+                    request_deserializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.RemoveTenantRequest.FromString,
+                    response_serializer=leo_dot_ingest_dot_v1_dot_ingest__service__pb2.RemoveTenantResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -403,6 +492,114 @@ class IngestService:
             '/leo.ingest.v1.IngestService/CreateTenant',
             leo_dot_ingest_dot_v1_dot_ingest__service__pb2.CreateTenantRequest.SerializeToString,
             leo_dot_ingest_dot_v1_dot_ingest__service__pb2.CreateTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.ingest.v1.IngestService/GetTenant',
+            leo_dot_ingest_dot_v1_dot_ingest__service__pb2.GetTenantRequest.SerializeToString,
+            leo_dot_ingest_dot_v1_dot_ingest__service__pb2.GetTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTenants(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.ingest.v1.IngestService/ListTenants',
+            leo_dot_ingest_dot_v1_dot_ingest__service__pb2.ListTenantsRequest.SerializeToString,
+            leo_dot_ingest_dot_v1_dot_ingest__service__pb2.ListTenantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTenantState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.ingest.v1.IngestService/SetTenantState',
+            leo_dot_ingest_dot_v1_dot_ingest__service__pb2.SetTenantStateRequest.SerializeToString,
+            leo_dot_ingest_dot_v1_dot_ingest__service__pb2.SetTenantStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.ingest.v1.IngestService/RemoveTenant',
+            leo_dot_ingest_dot_v1_dot_ingest__service__pb2.RemoveTenantRequest.SerializeToString,
+            leo_dot_ingest_dot_v1_dot_ingest__service__pb2.RemoveTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -94,6 +94,39 @@ class IngestServiceStub:
     - INVALID_ARGUMENT, REQUEST_ID_REUSED
     - ALREADY_EXISTS, TENANT_EXISTS: the name is taken
     """
+    GetTenant: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.GetTenantRequest, _ingest_service_pb2.GetTenantResponse]
+    """GetTenant reads one tenant, by its id or its name; also one that is removed.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - NOT_FOUND, TENANT_MISSING
+    """
+    ListTenants: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.ListTenantsRequest, _ingest_service_pb2.ListTenantsResponse]
+    """ListTenants reads all tenants in the order of their names; also those that are removed.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    """
+    SetTenantState: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.SetTenantStateRequest, _ingest_service_pb2.SetTenantStateResponse]
+    """SetTenantState suspends a tenant or lets it go on. While it is SUSPENDED nothing is handed to a
+    provider: events, profiles and consent come in, decisions are made, and deliveries wait until it
+    is ACTIVE again or they expire. In force at the next claim: what is on its way ends as ever.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - NOT_FOUND, TENANT_MISSING
+    - FAILED_PRECONDITION, TENANT_STATE: it is being removed, or is
+    """
+    RemoveTenant: _grpc.UnaryUnaryMultiCallable[_ingest_service_pb2.RemoveTenantRequest, _ingest_service_pb2.RemoveTenantResponse]
+    """RemoveTenant removes everything of a tenant for good: events, people, decisions, deliveries,
+    rules, accounts. From the answer on, its calls are refused; the rows go in the background, and
+    the tenant is REMOVED when nothing is left. Its own row stays, with its name, and its audit.
+    The same call again changes nothing.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID: also where name is not the tenant's
+    - NOT_FOUND, TENANT_MISSING
+    """
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
@@ -160,6 +193,39 @@ class IngestServiceAsyncStub(IngestServiceStub):
     - INVALID_ARGUMENT, FIELD_INVALID
     - INVALID_ARGUMENT, REQUEST_ID_REUSED
     - ALREADY_EXISTS, TENANT_EXISTS: the name is taken
+    """
+    GetTenant: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.GetTenantRequest, _ingest_service_pb2.GetTenantResponse]  # type: ignore[assignment]
+    """GetTenant reads one tenant, by its id or its name; also one that is removed.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - NOT_FOUND, TENANT_MISSING
+    """
+    ListTenants: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.ListTenantsRequest, _ingest_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
+    """ListTenants reads all tenants in the order of their names; also those that are removed.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    """
+    SetTenantState: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.SetTenantStateRequest, _ingest_service_pb2.SetTenantStateResponse]  # type: ignore[assignment]
+    """SetTenantState suspends a tenant or lets it go on. While it is SUSPENDED nothing is handed to a
+    provider: events, profiles and consent come in, decisions are made, and deliveries wait until it
+    is ACTIVE again or they expire. In force at the next claim: what is on its way ends as ever.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - NOT_FOUND, TENANT_MISSING
+    - FAILED_PRECONDITION, TENANT_STATE: it is being removed, or is
+    """
+    RemoveTenant: _aio.UnaryUnaryMultiCallable[_ingest_service_pb2.RemoveTenantRequest, _ingest_service_pb2.RemoveTenantResponse]  # type: ignore[assignment]
+    """RemoveTenant removes everything of a tenant for good: events, people, decisions, deliveries,
+    rules, accounts. From the answer on, its calls are refused; the rows go in the background, and
+    the tenant is REMOVED when nothing is left. Its own row stays, with its name, and its audit.
+    The same call again changes nothing.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID: also where name is not the tenant's
+    - NOT_FOUND, TENANT_MISSING
     """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -266,6 +332,63 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, FIELD_INVALID
         - INVALID_ARGUMENT, REQUEST_ID_REUSED
         - ALREADY_EXISTS, TENANT_EXISTS: the name is taken
+        """
+
+    @_abc_1.abstractmethod
+    def GetTenant(
+        self,
+        request: _ingest_service_pb2.GetTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.GetTenantResponse, _abc.Awaitable[_ingest_service_pb2.GetTenantResponse]]:
+        """GetTenant reads one tenant, by its id or its name; also one that is removed.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - NOT_FOUND, TENANT_MISSING
+        """
+
+    @_abc_1.abstractmethod
+    def ListTenants(
+        self,
+        request: _ingest_service_pb2.ListTenantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.ListTenantsResponse, _abc.Awaitable[_ingest_service_pb2.ListTenantsResponse]]:
+        """ListTenants reads all tenants in the order of their names; also those that are removed.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        """
+
+    @_abc_1.abstractmethod
+    def SetTenantState(
+        self,
+        request: _ingest_service_pb2.SetTenantStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.SetTenantStateResponse, _abc.Awaitable[_ingest_service_pb2.SetTenantStateResponse]]:
+        """SetTenantState suspends a tenant or lets it go on. While it is SUSPENDED nothing is handed to a
+        provider: events, profiles and consent come in, decisions are made, and deliveries wait until it
+        is ACTIVE again or they expire. In force at the next claim: what is on its way ends as ever.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - NOT_FOUND, TENANT_MISSING
+        - FAILED_PRECONDITION, TENANT_STATE: it is being removed, or is
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveTenant(
+        self,
+        request: _ingest_service_pb2.RemoveTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_service_pb2.RemoveTenantResponse, _abc.Awaitable[_ingest_service_pb2.RemoveTenantResponse]]:
+        """RemoveTenant removes everything of a tenant for good: events, people, decisions, deliveries,
+        rules, accounts. From the answer on, its calls are refused; the rows go in the background, and
+        the tenant is REMOVED when nothing is left. Its own row stays, with its name, and its audit.
+        The same call again changes nothing.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID: also where name is not the tenant's
+        - NOT_FOUND, TENANT_MISSING
         """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -54,6 +54,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ABORTED: another transaction was faster. Do the whole again."""
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 13
     """UNAVAILABLE: the HTTP door cannot reach the service behind it. Retry as RetryInfo says."""
+    ERROR_REASON_TENANT_REMOVED: _ErrorReason.ValueType  # 14
+    """FAILED_PRECONDITION: the tenant is being removed, or is; nothing of it is read or written."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the register of what every service's door refuses before its own rules are asked.
@@ -93,4 +95,6 @@ ERROR_REASON_CONFLICT: ErrorReason.ValueType  # 12
 """ABORTED: another transaction was faster. Do the whole again."""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 13
 """UNAVAILABLE: the HTTP door cannot reach the service behind it. Retry as RetryInfo says."""
+ERROR_REASON_TENANT_REMOVED: ErrorReason.ValueType  # 14
+"""FAILED_PRECONDITION: the tenant is being removed, or is; nothing of it is read or written."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -178,3 +178,38 @@ RETURNING tenant_id, name, display_name, time_zone, state, created_at;
 SELECT tenant_id, name, display_name, time_zone, state, created_at, request_digest
 FROM tenant
 WHERE tenant_id = :tenant_id;
+
+-- name: enter_platform$
+-- Lets this transaction see every row of tenant, and of no other table.
+SELECT enter_platform_v1();
+
+-- name: select_tenant_of_platform^
+SELECT tenant_id, name, display_name, time_zone, state, created_at
+FROM tenant
+WHERE tenant_id = :tenant_id OR name = :name;
+
+-- name: list_tenants
+SELECT tenant_id, name, display_name, time_zone, state, created_at
+FROM tenant
+WHERE :after::text IS NULL OR name > :after
+ORDER BY name
+LIMIT :count_max;
+
+-- name: lock_tenant^
+-- Two who change the state at once do it one after the other.
+SELECT tenant_id, name, display_name, time_zone, state, created_at
+FROM tenant
+WHERE tenant_id = :tenant_id
+FOR NO KEY UPDATE;
+
+-- name: update_tenant_state!
+UPDATE tenant
+SET state = :state
+WHERE tenant_id = :tenant_id;
+
+-- name: count_tenant_rows
+-- Counting ends at count_max in each table.
+SELECT table_name, row_count
+FROM count_tenant_rows_v1(:count_max)
+WHERE row_count > 0
+ORDER BY row_count DESC, table_name;
