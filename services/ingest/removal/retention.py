@@ -51,9 +51,11 @@ class Kind:
     age: Callable[[RetentionSettings], timedelta]
 
 
-# In this order: receipts and versions that belonged to stories are free once these are gone.
+# In this order: what stories, launches and snapshots name is free once these are gone.
 KINDS: Final = (
     Kind("stories", _QUERIES.remove_stories, lambda settings: settings.stories),
+    Kind("launches", _QUERIES.remove_launches, lambda settings: settings.stories),
+    Kind("snapshots", _QUERIES.remove_snapshots, lambda settings: settings.snapshots),
     Kind("receipts", _QUERIES.remove_receipts, lambda settings: settings.stories),
     Kind(
         "profile_versions",
