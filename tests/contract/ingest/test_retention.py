@@ -6,232 +6,37 @@ import asyncio
 import json
 import os
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
 import pytest
-from uuid_utils.compat import uuid4, uuid7
+import structlog
+from uuid_utils.compat import uuid7
 
 from libs.postgres import roles
 from libs.postgres.errors import DeadlinePassedError
-from services.ingest.removal import Retention
+from services.ingest.removal import Retention, TenantRemoval, removers_of
+from services.ingest.removal import retention as removal
 from services.ingest.removal.batches import Batches
 from services.ingest.settings import RemovalSettings, RetentionSettings
-from tests.contract.database.rows import TABLES, fill
+from tests.contract.database.rows import fill
+from tests.contract.ingest.shop import (
+    CONSENTS,
+    OLD,
+    STORIES,
+    VERSIONS,
+    YOUNG,
+    Shop,
+    profile,
+    removed,
+    retention_of,
+)
 
 if TYPE_CHECKING:
     from libs.postgres.database import Database
     from tests.conftest import Connect, DsnOf
-
-STORIES = timedelta(days=400)
-VERSIONS = timedelta(days=500)
-CONSENTS = timedelta(days=1000)
-OLD = timedelta(days=401)
-YOUNG = timedelta(days=399)
-
-
-def id_of(age: timedelta) -> UUID:
-    """A UUIDv7 of then."""
-    milliseconds = int((datetime.now(UTC) - age).timestamp() * 1000)
-    tail = uuid4().int & ((1 << 62) - 1)
-    return UUID(int=milliseconds << 80 | 7 << 76 | (uuid7().int & 0xFFF) << 64 | 1 << 63 | tail)
-
-
-@dataclass
-class Shop:
-    """Writes rows of any age as the owner of a database would."""
-
-    superuser: Any
-    tenant_id: UUID
-
-    async def insert(self, table: str, **values: Any) -> None:
-        """One row; a timedelta is an age."""
-        now = datetime.now(UTC)
-        row = {
-            name: now - value if isinstance(value, timedelta) and name != "cooldown" else value
-            for name, value in ({"tenant_id": self.tenant_id} | values).items()
-        }
-        places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
-        await self.superuser.execute(
-            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", *row.values()
-        )
-
-    async def event(self, age: timedelta) -> UUID:
-        event_id: UUID = uuid4()
-        await self.insert(
-            "marketing_event",
-            event_id=event_id,
-            source="test",
-            event_type="purchase",
-            profile_ext_id="one",
-            occurred_at=age,
-            received_at=age,
-            properties="{}",
-            body_digest=bytes(32),
-        )
-        return event_id
-
-    async def entry(self) -> UUID:
-        """An audit entry for rows to name."""
-        entry_id: UUID = uuid7()
-        await self.insert(
-            "audit_entry",
-            entry_id=entry_id,
-            kind="test",
-            actor="test",
-            call_id="",
-            member_count=0,
-            root=bytes(32),
-            details="{}",
-        )
-        return entry_id
-
-    async def decision(self, trigger_id: UUID, age: timedelta, **changes: Any) -> UUID:
-        decision_id = id_of(age)
-        values: dict[str, Any] = {
-            "trigger_kind": "event",
-            "profile_id": self.tenant_id,
-            "profile_version": 1,
-            "ordinal": 0,
-            "rule_set_version": 1,
-            "rule_id": self.tenant_id,
-            "outcome": "acted",
-            "reason": "test",
-            "decided_at": age,
-            "expires_at": age,
-            "audit_entry_id": self.tenant_id,
-            "leaf_no": 0,
-        }
-        await self.insert(
-            "decision", decision_id=decision_id, trigger_id=trigger_id, **(values | changes)
-        )
-        return decision_id
-
-    async def delivery(self, decision_id: UUID, age: timedelta, **changes: Any) -> UUID:
-        """A delivery with an attempt and two receipts."""
-        delivery_id = id_of(age)
-        values: dict[str, Any] = {
-            "choice": 0,
-            "channel": "email",
-            "account_id": self.tenant_id,
-            "template_id": self.tenant_id,
-            "profile_id": self.tenant_id,
-            "profile_version": 1,
-            "purpose": "marketing",
-            "recipient_ref": "email:0",
-            "dedupe_key": uuid4().bytes * 2,
-            "state": "accepted",
-            "attempt_count": 1,
-            "due_at": age,
-            "expires_at": age,
-            "created_at": age,
-            "updated_at": age,
-        }
-        await self.insert(
-            "delivery_log",
-            delivery_id=delivery_id,
-            decision_id=decision_id,
-            **(values | changes),
-        )
-        for phase, kind, leaf_no in (("intent", None, None), ("result", "accepted", 7)):
-            await self.insert(
-                "delivery_attempt",
-                delivery_id=delivery_id,
-                attempt=1,
-                phase=phase,
-                epoch=1,
-                kind=kind,
-                created_at=age,
-                audit_entry_id=self.tenant_id if leaf_no else None,
-                leaf_no=leaf_no,
-            )
-        for _ in range(2):
-            await self.receipt(age, delivery_id=delivery_id)
-        return delivery_id
-
-    async def receipt(self, age: timedelta, **changes: Any) -> UUID:
-        receipt_id = id_of(age)
-        await self.insert(
-            "delivery_receipt",
-            receipt_id=receipt_id,
-            account_id=self.tenant_id,
-            receipt_digest=uuid4().bytes * 2,
-            kind="delivered",
-            received_at=age,
-            **changes,
-        )
-        return receipt_id
-
-    async def story(self, age: timedelta, **delivery: Any) -> UUID:
-        """An event with an acting decision and what came of it; the event's id."""
-        event_id = await self.event(age)
-        await self.delivery(await self.decision(event_id, age), age, **delivery)
-        return event_id
-
-    async def counts(self) -> dict[str, int]:
-        return {
-            table: await self.superuser.fetchval(
-                f"SELECT count(*) FROM {table} WHERE tenant_id = $1", self.tenant_id
-            )
-            for table in TABLES
-        }
-
-    async def event_ids(self) -> set[UUID]:
-        """Those of the test; fill.sql's are young."""
-        rows = await self.superuser.fetch(
-            "SELECT event_id FROM marketing_event WHERE tenant_id = $1 AND event_type = 'purchase'",
-            self.tenant_id,
-        )
-        return {row["event_id"] for row in rows}
-
-    async def entries(self, kind: str = "rows_removed") -> list[dict[str, Any]]:
-        rows = await self.superuser.fetch(
-            "SELECT details FROM audit_entry WHERE tenant_id = $1 AND kind = $2 ORDER BY entry_id",
-            self.tenant_id,
-            kind,
-        )
-        return [json.loads(row["details"]) for row in rows]
-
-    async def breaches(self) -> int:
-        """Beside those of fill.sql, whose rows never balanced."""
-        count: int = await self.superuser.fetchval(
-            "SELECT count(*) FROM ledger_breach(interval '0') WHERE tenant_id = $1", self.tenant_id
-        )
-        return count
-
-
-@pytest.fixture
-async def shop(superuser: Any) -> Shop:
-    return Shop(superuser, await fill(superuser))
-
-
-def retention_of(database: Database, finder: Database, batch_count: int = 500) -> Retention:
-    return Retention(
-        database,
-        finder,
-        RetentionSettings(
-            stories=STORIES,
-            snapshots=STORIES,
-            profile_versions=VERSIONS,
-            consent_versions=CONSENTS,
-        ),
-        RemovalSettings(batch_count=batch_count, batch_pause=timedelta(0)),
-    )
-
-
-@pytest.fixture
-def retention(database: Database, finder: Database) -> Retention:
-    return retention_of(database, finder)
-
-
-async def removed(retention: Retention, **options: Any) -> dict[str, int]:
-    """What one run removed of the one tenant."""
-    (report,) = await retention.remove(**options)
-    assert report.problem == ""
-    return report.row_counts
 
 
 async def test_where_nothing_is_old_nothing_goes(shop: Shop, retention: Retention) -> None:
@@ -337,178 +142,6 @@ async def test_a_cooldown_that_is_not_over_keeps_its_story(
     assert await shop.event_ids() == {event_id}
 
 
-async def snapshot(shop: Shop, age: timedelta, *profile_ids: UUID) -> UUID:
-    """A snapshot of these people, taken so long ago."""
-    snapshot_id = id_of(age)
-    numbers = [
-        await shop.superuser.fetchval(
-            "SELECT profile_no FROM cdp_profiles WHERE tenant_id = $1 AND profile_id = $2",
-            shop.tenant_id,
-            profile_id,
-        )
-        for profile_id in profile_ids
-    ]
-    async with shop.superuser.transaction():
-        await shop.insert(
-            "segment_snapshot_member",
-            snapshot_id=snapshot_id,
-            chunk_no=0,
-            member_count=len(numbers),
-            profile_nos=numbers,
-            profile_versions=[1] * len(numbers),
-            consent_keys=[],
-            consents=b"",
-        )
-        await shop.insert(
-            "segment_snapshot",
-            snapshot_id=snapshot_id,
-            segment_id=shop.tenant_id,
-            segment_version=1,
-            condition="true",
-            member_count=len(numbers),
-            digest=bytes(32),
-            taken_at=age,
-            audit_entry_id=shop.tenant_id,
-        )
-    return snapshot_id
-
-
-async def launch(
-    shop: Shop, snapshot_id: UUID, age: timedelta = OLD, state: str = "succeeded"
-) -> UUID:
-    """A launch to a snapshot, so long ago."""
-    launch_id = id_of(age)
-    await shop.insert(
-        "campaign_launch",
-        launch_id=launch_id,
-        campaign_id=shop.tenant_id,
-        rule_id=shop.tenant_id,
-        rule_version=1,
-        snapshot_id=snapshot_id,
-        state=state,
-        actor="test",
-        created_at=age,
-        updated_at=age,
-    )
-    return launch_id
-
-
-async def sent(shop: Shop, launch_id: UUID, profile_id: UUID, state: str = "accepted") -> UUID:
-    """What a launch sent to one person; the delivery's id."""
-    decision_id = await shop.decision(launch_id, OLD, trigger_kind="launch", profile_id=profile_id)
-    return await shop.delivery(decision_id, OLD, profile_id=profile_id, state=state)
-
-
-async def of_launches(shop: Shop) -> list[str]:
-    """What the ledger says of launches."""
-    rows = await shop.superuser.fetch(
-        "SELECT detail FROM ledger_launches_v1() WHERE tenant_id = $1", shop.tenant_id
-    )
-    return [row["detail"] for row in rows]
-
-
-async def test_a_launch_goes_person_by_person_and_then_itself_with_its_snapshot(
-    shop: Shop, retention: Retention
-) -> None:
-    people = [await profile(shop) for _ in range(3)]
-    snapshot_id = await snapshot(shop, OLD, *people)
-    launch_id = await launch(shop, snapshot_id)
-    states = ("accepted", "outcome_unknown", "accepted")
-    _, doubt, _ = [
-        await sent(shop, launch_id, person, state)
-        for person, state in zip(people, states, strict=True)
-    ]
-    breaches, ended_at = await shop.breaches(), await updated_at(shop, launch_id)
-    assert await removed(retention) == {
-        "decision": 2,
-        "delivery_log": 2,
-        "delivery_attempt": 4,
-        "delivery_receipt": 4,
-    }
-    assert await shop.breaches() == breaches
-    assert await of_launches(shop) == []
-    assert await updated_at(shop, launch_id) == ended_at
-
-    await shop.superuser.execute("ALTER TABLE delivery_log DISABLE TRIGGER update_timestamp")
-    await shop.superuser.execute(
-        "UPDATE delivery_log SET state = 'closed_unknown' WHERE delivery_id = $1", doubt
-    )
-    assert await removed(retention) == {
-        "decision": 1,
-        "delivery_log": 1,
-        "delivery_attempt": 2,
-        "delivery_receipt": 2,
-        "campaign_launch": 1,
-        "segment_snapshot": 1,
-        "segment_snapshot_member": 1,
-    }
-    assert await of_launches(shop) == []
-    assert (await shop.entries())[-1]["tables"]["segment_snapshot"] == {
-        "row_count": 1,
-        "snapshots": [str(snapshot_id)],
-    }
-
-
-async def updated_at(shop: Shop, launch_id: UUID) -> datetime:
-    """When a launch ended, as its readers are told."""
-    found: datetime = await shop.superuser.fetchval(
-        "SELECT updated_at FROM campaign_launch WHERE launch_id = $1", launch_id
-    )
-    return found
-
-
-async def test_a_launch_of_which_some_are_gone_is_still_counted(
-    shop: Shop, retention: Retention
-) -> None:
-    people = [await profile(shop) for _ in range(3)]
-    launch_id = await launch(shop, await snapshot(shop, OLD, *people))
-    await sent(shop, launch_id, people[0])
-    await sent(shop, launch_id, people[1], "outcome_unknown")
-    missing = ["succeeded, and nothing is decided about 1 members"]
-    assert await of_launches(shop) == missing
-    assert (await removed(retention))["decision"] == 1
-    assert await of_launches(shop) == missing
-    for person in (people[0], people[2]):
-        await sent(shop, launch_id, person)
-    assert await of_launches(shop) == ["4 decisions about 3 members"]
-
-
-async def test_a_launch_that_runs_keeps_whom_it_decided_about(
-    shop: Shop, retention: Retention
-) -> None:
-    people = [await profile(shop) for _ in range(2)]
-    launch_id = await launch(shop, await snapshot(shop, OLD, *people), state="running")
-    await sent(shop, launch_id, people[0])
-    # Taken away, the launch would send to this person again.
-    assert await removed(retention) == {}
-    await shop.superuser.execute(
-        "UPDATE campaign_launch SET state = 'succeeded' WHERE launch_id = $1", launch_id
-    )
-    assert (await removed(retention))["decision"] == 1
-
-
-async def test_a_launch_stays_until_it_has_ended_long_ago(shop: Shop, retention: Retention) -> None:
-    people = [await profile(shop)]
-    launch_id = await launch(shop, await snapshot(shop, OLD, *people), state="running")
-    await shop.superuser.execute(
-        "UPDATE campaign_launch SET state = 'succeeded' WHERE launch_id = $1", launch_id
-    )
-    assert await removed(retention) == {}
-
-
-async def test_a_snapshot_goes_by_its_age_unless_a_launch_names_it(
-    shop: Shop, retention: Retention
-) -> None:
-    person = await profile(shop)
-    launched, _, young = [await snapshot(shop, age, person) for age in (OLD, OLD, YOUNG)]
-    await launch(shop, launched, YOUNG)
-    assert await removed(retention) == {"segment_snapshot": 1, "segment_snapshot_member": 1}
-    rows = await shop.superuser.fetch(
-        "SELECT snapshot_id FROM segment_snapshot WHERE snapshot_id <> tenant_id"
-    )
-    assert {row["snapshot_id"] for row in rows} == {launched, young}
-
-
 async def test_receipts_of_nobody_go_and_those_of_a_delivery_stay(
     shop: Shop, retention: Retention
 ) -> None:
@@ -520,30 +153,6 @@ async def test_receipts_of_nobody_go_and_those_of_a_delivery_stay(
     assert await shop.superuser.fetchval(
         "SELECT true FROM delivery_receipt WHERE receipt_id = $1", young
     )
-
-
-async def profile(shop: Shop, *superseded: timedelta) -> UUID:
-    """A person whose versions were each superseded so long ago, and one that holds."""
-    profile_id: UUID = uuid7()
-    await shop.insert(
-        "cdp_profiles",
-        profile_id=profile_id,
-        ext_id=str(profile_id),
-        version=len(superseded) + 1,
-        state="active",
-        context="test",
-        document_digest=bytes(32),
-    )
-    for version, age in enumerate((timedelta(days=2000), *superseded), start=1):
-        await shop.insert(
-            "cdp_profile_version",
-            profile_id=profile_id,
-            version=version,
-            document="{}",
-            document_digest=bytes(32),
-            created_at=age,
-        )
-    return profile_id
 
 
 async def versions(shop: Shop, table: str, profile_id: UUID) -> list[int]:
@@ -745,6 +354,31 @@ async def test_without_a_tenant_the_door_finds_nothing(shop: Shop, connect: Conn
             UUID(int=0),
         )
     assert json.loads(told)["row_counts"] == {}
+
+
+async def test_who_works_removes_day_by_day_and_says_so(
+    shop: Shop, database: Database, finder: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "JITTER", timedelta(0))
+    monkeypatch.setattr(removal, "INTERVAL", timedelta(0))
+    await shop.story(OLD)
+    _, retention = removers_of(
+        database, finder, RetentionSettings(), RemovalSettings(batch_pause=timedelta(0))
+    )
+    with structlog.testing.capture_logs() as logs:
+        working = asyncio.create_task(retention.run())
+        try:
+            while len(ran := [log for log in logs if log["event"] == "retention ran"]) < 2:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+        finally:
+            working.cancel()
+    assert [log["row_count"] for log in ran[:2]] == [7, 0]
+    assert {log["tenant_count"] for log in ran} == {1}
+
+
+def test_without_the_daily_run_nothing_goes_by_itself(database: Database, finder: Database) -> None:
+    (remover,) = removers_of(database, finder, RetentionSettings(daily=False), RemovalSettings())
+    assert isinstance(remover, TenantRemoval)
 
 
 async def test_a_batch_that_takes_too_long_is_tried_smaller() -> None:
