@@ -70,6 +70,7 @@ SELECT * FROM (
     UNION ALL SELECT * FROM ledger_deliveries_v1(grace)
     UNION ALL SELECT * FROM ledger_cooldowns_v1()
     UNION ALL SELECT * FROM ledger_receipts_v1()
+    UNION ALL SELECT * FROM ledger_launches_v1()
     -- Asked of each function's rows, the question below would keep them all in one process.
     OFFSET 0
 ) AS breach
@@ -93,6 +94,7 @@ SELECT * FROM (
     UNION ALL SELECT * FROM ledger_deliveries_v1(grace)
     UNION ALL SELECT * FROM ledger_cooldowns_v1()
     UNION ALL SELECT * FROM ledger_receipts_v1()
+    UNION ALL SELECT * FROM ledger_launches_v1()
 ) AS breach
 $$;
 CREATE OR REPLACE FUNCTION ledger_flights_v1(grace interval)

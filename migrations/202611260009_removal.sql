@@ -6,6 +6,77 @@
 GRANT DELETE ON profile_consent_version TO leo_eraser;
 REVOKE DELETE ON relay_watermark FROM leo_eraser;
 
+-- Decisions of a launch leave one by one; A17 has to know that they were there.
+ALTER TABLE campaign_launch ADD COLUMN removed_count int NOT NULL DEFAULT 0
+    CONSTRAINT campaign_launch_removed_count_check CHECK (removed_count >= 0);
+
+COMMENT ON COLUMN campaign_launch.removed_count IS
+    'How many of its decisions were removed for their age. Written by the door.';
+COMMENT ON COLUMN campaign_launch.updated_at IS 'When its state changed.';
+
+DROP TRIGGER update_timestamp ON campaign_launch;
+CREATE TRIGGER update_timestamp BEFORE UPDATE OF state ON campaign_launch
+FOR EACH ROW EXECUTE FUNCTION update_timestamp();
+
+GRANT UPDATE (removed_count) ON campaign_launch TO leo_eraser;
+GRANT SELECT (removed_count) ON campaign_launch TO leo_dispatch;
+
+-- Counts first, by indexes alone; only a launch whose counts differ is gone through. Who was erased
+-- has neither a profile nor a decision.
+CREATE OR REPLACE FUNCTION ledger_launches_v1()
+RETURNS TABLE (equation text, tenant_id uuid, subject_id uuid, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 10
+SET search_path = pg_catalog, public, pg_temp
+SET jit = off
+AS $$
+SELECT 'A17', p.tenant_id, p.launch_id, b.detail
+FROM (
+    SELECT
+        coalesce(n.tenant_id, d.tenant_id) AS tenant_id,
+        coalesce(n.launch_id, d.trigger_id) AS launch_id,
+        n.snapshot_id,
+        n.state,
+        n.removed_count,
+        s.member_count,
+        coalesce(d.decision_count, 0) AS decision_count
+    FROM campaign_launch AS n
+    JOIN segment_snapshot AS s ON s.tenant_id = n.tenant_id AND s.snapshot_id = n.snapshot_id
+    FULL JOIN (
+        SELECT tenant_id, trigger_id, count(*) AS decision_count
+        FROM decision
+        WHERE trigger_kind = 'launch'
+        GROUP BY tenant_id, trigger_id
+    ) AS d ON d.tenant_id = n.tenant_id AND d.trigger_id = n.launch_id
+    OFFSET 0
+) AS p
+CROSS JOIN LATERAL (
+    SELECT format('%s decisions of a launch that is not there', p.decision_count) AS detail
+    WHERE p.state IS NULL
+    UNION ALL
+    SELECT format(
+        '%s decisions about %s members', p.decision_count + p.removed_count, p.member_count
+    )
+    WHERE p.decision_count + p.removed_count > p.member_count
+    UNION ALL
+    SELECT format(
+        'succeeded, and nothing is decided about %s members', m.missing_count - p.removed_count
+    )
+    FROM (
+        SELECT count(*) AS missing_count
+        FROM segment_snapshot_member AS m
+        CROSS JOIN LATERAL unnest(m.profile_nos) AS u (profile_no)
+        JOIN cdp_profiles AS f ON f.tenant_id = m.tenant_id AND f.profile_no = u.profile_no
+        LEFT JOIN decision AS d
+            ON d.tenant_id = p.tenant_id AND d.trigger_kind = 'launch'
+            AND d.trigger_id = p.launch_id AND d.profile_id = f.profile_id
+        WHERE p.state = 'succeeded' AND p.decision_count + p.removed_count < p.member_count
+            AND m.tenant_id = p.tenant_id AND m.snapshot_id = p.snapshot_id
+            AND d.decision_id IS NULL
+    ) AS m
+    WHERE m.missing_count > p.removed_count
+) AS b
+$$;
+
 CREATE FUNCTION tenant_tables_v1() RETURNS TABLE (table_name text, removal_order int)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, public, pg_temp
@@ -208,9 +279,16 @@ BEGIN
             AND d.trigger_id = e.trigger_id
         UNION ALL
         -- A launch decides about a million people: each of them is a story.
-        SELECT decision_id, decision_id, false, outcome, decided_at, cooldown
-        FROM decision
-        WHERE tenant_id = v_tenant_id AND decision_id = ANY(v_looked) AND trigger_kind <> 'event'
+        SELECT d.decision_id, d.decision_id, false, d.outcome, d.decided_at, d.cooldown
+        FROM decision AS d
+        WHERE d.tenant_id = v_tenant_id AND d.decision_id = ANY(v_looked)
+            AND d.trigger_kind <> 'event'
+            -- One that still runs would decide again about whoever has no decision.
+            AND NOT EXISTS (
+                SELECT FROM campaign_launch AS n
+                WHERE n.tenant_id = v_tenant_id AND n.launch_id = d.trigger_id
+                    AND n.state = 'running'
+            )
     ), held AS (
         SELECT m.story_id
         FROM member AS m
@@ -259,6 +337,16 @@ BEGIN
     GET DIAGNOSTICS v_count = ROW_COUNT;
     v_tables := v_tables
         || removed_v1('delivery_log', v_count, jsonb_build_object('deliveries', v_named));
+    UPDATE campaign_launch AS n
+    SET removed_count = n.removed_count + g.removed_count
+    FROM (
+        SELECT trigger_id, count(*) AS removed_count
+        FROM decision
+        WHERE tenant_id = v_tenant_id AND decision_id = ANY(v_decisions)
+            AND trigger_kind = 'launch'
+        GROUP BY trigger_id
+    ) AS g
+    WHERE n.tenant_id = v_tenant_id AND n.launch_id = g.trigger_id;
     WITH gone AS (
         DELETE FROM decision
         WHERE tenant_id = v_tenant_id AND decision_id = ANY(v_decisions)
@@ -282,6 +370,101 @@ $$;
 COMMENT ON FUNCTION remove_stories_v1(uuid, timestamptz, uuid, int) IS
     'Removes events older than a time with all that was decided about them and came of it, with the '
     'audit entry. Looks at so many decisions behind one; tells the last one, and what was removed.';
+
+CREATE FUNCTION remove_launches_v1(
+    p_entry_id uuid, p_before timestamptz, p_after uuid, p_count_max int
+) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    v_tenant_id constant uuid := NULLIF(current_setting('leo.tenant_id', true), '')::uuid;
+    v_looked uuid[];
+    v_count int;
+BEGIN
+    PERFORM check_age_v1(p_before);
+    v_looked := ARRAY(
+        SELECT launch_id
+        FROM campaign_launch
+        WHERE tenant_id = v_tenant_id
+            AND launch_id > p_after AND launch_id < first_id_v1(p_before)
+        ORDER BY launch_id
+        LIMIT p_count_max
+    );
+    DELETE FROM campaign_launch AS n
+    WHERE n.tenant_id = v_tenant_id AND n.launch_id = ANY(v_looked)
+        AND n.state <> 'running' AND n.updated_at < p_before
+        AND NOT EXISTS (
+            SELECT FROM decision AS d
+            WHERE d.tenant_id = v_tenant_id AND d.trigger_kind = 'launch'
+                AND d.trigger_id = n.launch_id
+        );
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN end_batch_v1(
+        p_entry_id, p_before, removed_v1('campaign_launch', v_count, '{}'),
+        CASE WHEN cardinality(v_looked) = p_count_max THEN v_looked[p_count_max] END
+    );
+END
+$$;
+
+COMMENT ON FUNCTION remove_launches_v1(uuid, timestamptz, uuid, int) IS
+    'Removes launches that ended before a time and of which no decision is left; otherwise as '
+    'remove_stories_v1.';
+
+CREATE FUNCTION remove_snapshots_v1(
+    p_entry_id uuid, p_before timestamptz, p_after uuid, p_count_max int
+) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp
+AS $$
+DECLARE
+    v_tenant_id constant uuid := NULLIF(current_setting('leo.tenant_id', true), '')::uuid;
+    v_looked uuid[];
+    v_snapshots uuid[];
+    v_count int;
+    v_tables jsonb;
+BEGIN
+    PERFORM check_age_v1(p_before);
+    v_looked := ARRAY(
+        SELECT snapshot_id
+        FROM segment_snapshot
+        WHERE tenant_id = v_tenant_id
+            AND snapshot_id > p_after AND snapshot_id < first_id_v1(p_before)
+        ORDER BY snapshot_id
+        LIMIT p_count_max
+    );
+    v_snapshots := ARRAY(
+        SELECT s.snapshot_id
+        FROM segment_snapshot AS s
+        WHERE s.tenant_id = v_tenant_id AND s.snapshot_id = ANY(v_looked)
+            AND s.taken_at < p_before
+            AND NOT EXISTS (
+                SELECT FROM campaign_launch AS n
+                WHERE n.tenant_id = v_tenant_id AND n.snapshot_id = s.snapshot_id
+            )
+        ORDER BY s.snapshot_id
+    );
+    DELETE FROM segment_snapshot_member
+    WHERE tenant_id = v_tenant_id AND snapshot_id = ANY(v_snapshots);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_tables := removed_v1('segment_snapshot_member', v_count, '{}');
+    DELETE FROM segment_snapshot
+    WHERE tenant_id = v_tenant_id AND snapshot_id = ANY(v_snapshots);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN end_batch_v1(
+        p_entry_id,
+        p_before,
+        v_tables || removed_v1(
+            'segment_snapshot', v_count, jsonb_build_object('snapshots', to_jsonb(v_snapshots))
+        ),
+        CASE WHEN cardinality(v_looked) = p_count_max THEN v_looked[p_count_max] END
+    );
+END
+$$;
+
+COMMENT ON FUNCTION remove_snapshots_v1(uuid, timestamptz, uuid, int) IS
+    'Removes snapshots that were taken before a time and that no launch went out to; otherwise as '
+    'remove_stories_v1.';
 
 CREATE FUNCTION remove_receipts_v1(
     p_entry_id uuid, p_before timestamptz, p_after uuid, p_count_max int
@@ -485,6 +668,8 @@ GRANT EXECUTE ON FUNCTION
     count_tenant_rows_v1(bigint),
     remove_tenant_rows_v1(uuid, int),
     remove_stories_v1(uuid, timestamptz, uuid, int),
+    remove_launches_v1(uuid, timestamptz, uuid, int),
+    remove_snapshots_v1(uuid, timestamptz, uuid, int),
     remove_receipts_v1(uuid, timestamptz, uuid, int),
     remove_profile_versions_v1(uuid, timestamptz, uuid, int),
     remove_consent_versions_v1(uuid, timestamptz, uuid, int)
@@ -496,6 +681,8 @@ SET LOCAL ROLE leo_migrate;
 ALTER FUNCTION count_tenant_rows_v1(bigint) OWNER TO leo_eraser;
 ALTER FUNCTION remove_tenant_rows_v1(uuid, int) OWNER TO leo_eraser;
 ALTER FUNCTION remove_stories_v1(uuid, timestamptz, uuid, int) OWNER TO leo_eraser;
+ALTER FUNCTION remove_launches_v1(uuid, timestamptz, uuid, int) OWNER TO leo_eraser;
+ALTER FUNCTION remove_snapshots_v1(uuid, timestamptz, uuid, int) OWNER TO leo_eraser;
 ALTER FUNCTION remove_receipts_v1(uuid, timestamptz, uuid, int) OWNER TO leo_eraser;
 ALTER FUNCTION remove_profile_versions_v1(uuid, timestamptz, uuid, int) OWNER TO leo_eraser;
 ALTER FUNCTION remove_consent_versions_v1(uuid, timestamptz, uuid, int) OWNER TO leo_eraser;
@@ -507,6 +694,8 @@ REVOKE CREATE ON SCHEMA public FROM leo_eraser;
 DROP FUNCTION remove_consent_versions_v1(uuid, timestamptz, uuid, int);
 DROP FUNCTION remove_profile_versions_v1(uuid, timestamptz, uuid, int);
 DROP FUNCTION remove_receipts_v1(uuid, timestamptz, uuid, int);
+DROP FUNCTION remove_snapshots_v1(uuid, timestamptz, uuid, int);
+DROP FUNCTION remove_launches_v1(uuid, timestamptz, uuid, int);
 DROP FUNCTION remove_stories_v1(uuid, timestamptz, uuid, int);
 DROP FUNCTION remove_tenant_rows_v1(uuid, int);
 DROP FUNCTION count_tenant_rows_v1(bigint);
@@ -519,3 +708,60 @@ DROP FUNCTION leaf_ranges_v1(uuid[], int[]);
 DROP FUNCTION tenant_tables_v1();
 GRANT DELETE ON relay_watermark TO leo_eraser;
 REVOKE DELETE ON profile_consent_version FROM leo_eraser;
+
+CREATE OR REPLACE FUNCTION ledger_launches_v1()
+RETURNS TABLE (equation text, tenant_id uuid, subject_id uuid, detail text)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 10
+SET search_path = pg_catalog, public, pg_temp
+SET jit = off
+AS $$
+SELECT 'A17', p.tenant_id, p.launch_id, b.detail
+FROM (
+    SELECT
+        coalesce(n.tenant_id, d.tenant_id) AS tenant_id,
+        coalesce(n.launch_id, d.trigger_id) AS launch_id,
+        n.snapshot_id,
+        n.state,
+        s.member_count,
+        coalesce(d.decision_count, 0) AS decision_count
+    FROM campaign_launch AS n
+    JOIN segment_snapshot AS s ON s.tenant_id = n.tenant_id AND s.snapshot_id = n.snapshot_id
+    FULL JOIN (
+        SELECT tenant_id, trigger_id, count(*) AS decision_count
+        FROM decision
+        WHERE trigger_kind = 'launch'
+        GROUP BY tenant_id, trigger_id
+    ) AS d ON d.tenant_id = n.tenant_id AND d.trigger_id = n.launch_id
+    OFFSET 0
+) AS p
+CROSS JOIN LATERAL (
+    SELECT format('%s decisions of a launch that is not there', p.decision_count) AS detail
+    WHERE p.state IS NULL
+    UNION ALL
+    SELECT format('%s decisions about %s members', p.decision_count, p.member_count)
+    WHERE p.decision_count > p.member_count
+    UNION ALL
+    SELECT format('succeeded, and nothing is decided about %s members', m.missing_count)
+    FROM (
+        SELECT count(*) AS missing_count
+        FROM segment_snapshot_member AS m
+        CROSS JOIN LATERAL unnest(m.profile_nos) AS u (profile_no)
+        JOIN cdp_profiles AS f ON f.tenant_id = m.tenant_id AND f.profile_no = u.profile_no
+        LEFT JOIN decision AS d
+            ON d.tenant_id = p.tenant_id AND d.trigger_kind = 'launch'
+            AND d.trigger_id = p.launch_id AND d.profile_id = f.profile_id
+        WHERE p.state = 'succeeded' AND p.decision_count < p.member_count
+            AND m.tenant_id = p.tenant_id AND m.snapshot_id = p.snapshot_id
+            AND d.decision_id IS NULL
+    ) AS m
+    WHERE m.missing_count > 0
+) AS b
+$$;
+
+REVOKE SELECT (removed_count) ON campaign_launch FROM leo_dispatch;
+DROP TRIGGER update_timestamp ON campaign_launch;
+CREATE TRIGGER update_timestamp BEFORE UPDATE ON campaign_launch
+FOR EACH ROW EXECUTE FUNCTION update_timestamp();
+COMMENT ON COLUMN campaign_launch.updated_at IS NULL;
+-- squawk-ignore ban-drop-column
+ALTER TABLE campaign_launch DROP COLUMN removed_count;

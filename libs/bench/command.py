@@ -22,6 +22,7 @@ from libs.bench.errors import BenchError
 from libs.bench.ingest import measure_ingest
 from libs.bench.launch import measure_launch
 from libs.bench.main_job import measure_main_job
+from libs.bench.retention import measure_retention
 from libs.bench.workload import Channel  # noqa: TC001 - typer reads the annotation
 from libs.rpc.errors import StartError
 from libs.supervisor.running import find_or_start, leo
@@ -147,6 +148,29 @@ def audit(
         ),
         here=False,
         as_json=as_json,
+    )
+
+
+@app.command()
+def retention(
+    *,
+    stories: int = typer.Option(60_000, min=1, help="So many old stories are removed."),
+    rate: float = typer.Option(200.0, min=1.0, help="Single calls a second meanwhile,"),
+    seconds: float = typer.Option(15.0, min=0.1, help="and so long before, and again after."),
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """What single calls of ingest notice of `leo retention run`, and how fast rows go.
+
+    The old stories (an event with its decision, delivery, attempt and receipt) are written past the
+    services into a stack of the bench's own; nothing decides about the new events.
+    """
+    _report(
+        lambda stack, say: measure_retention(
+            stack, story_count=stories, call_rate=rate, seconds=seconds, say=say
+        ),
+        here=False,
+        as_json=as_json,
+        leave_out=DECIDING,
     )
 
 

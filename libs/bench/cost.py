@@ -26,11 +26,13 @@ class Meter:
     Attributes:
         row_versions: rows inserted, updated and deleted; as the server's statistics have it, which
             sessions report when they are idle.
+        table_bytes: on disk, of each table with its indexes and partitions.
         cpu_seconds: of each process with its children, by name; empty where /proc is missing.
     """
 
     row_versions: int
     wal_bytes: int
+    table_bytes: dict[str, int]
     cpu_seconds: dict[str, float]
 
 
@@ -40,6 +42,7 @@ class Cost:
 
     row_versions: float
     wal_bytes: float
+    table_bytes: dict[str, float]
     cpu_microseconds: dict[str, float]
 
 
@@ -49,6 +52,7 @@ async def read_meter(stack: RunningStack, auditor: asyncpg.Connection) -> Meter:
     return Meter(
         row_versions=int(counts["row_versions"]),
         wal_bytes=int(counts["wal_bytes"]),
+        table_bytes={row["name"]: int(row["bytes"]) async for row in _QUERIES.table_bytes(auditor)},
         cpu_seconds={
             process.name: _cpu_seconds(process.pid)
             for process in stack.state.processes
@@ -62,6 +66,11 @@ def cost_between(before: Meter, after: Meter, activation_count: int) -> Cost:
     return Cost(
         row_versions=(after.row_versions - before.row_versions) / activation_count,
         wal_bytes=(after.wal_bytes - before.wal_bytes) / activation_count,
+        table_bytes={
+            name: (count - before.table_bytes[name]) / activation_count
+            for name, count in after.table_bytes.items()
+            if count > before.table_bytes[name]
+        },
         cpu_microseconds={
             name: 1e6 * (seconds - before.cpu_seconds[name]) / activation_count
             for name, seconds in after.cpu_seconds.items()

@@ -75,6 +75,10 @@ class MainJobReport:
         table.add_section()
         table.add_row("row versions an activation", f"{self.cost.row_versions:,.1f}")
         table.add_row("write-ahead log an activation", f"{self.cost.wal_bytes:,.0f} bytes")
+        size = sum(self.cost.table_bytes.values())
+        table.add_row("on disk an activation", f"{size:,.0f} bytes")
+        for name, count in self.cost.table_bytes.items():
+            table.add_row(f"  {name}", f"{count:,.0f} bytes")
         total = sum(self.cost.cpu_microseconds.values())
         table.add_row("processor time an activation", f"{total:,.0f} µs")
         for name, microseconds in self.cost.cpu_microseconds.items():

@@ -34,6 +34,16 @@ SELECT
     (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables) AS row_versions,
     pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS wal_bytes;
 
+-- name: table_bytes
+-- What each table takes on disk, with its indexes; a partition counts to its table.
+SELECT coalesce(p.relname, c.relname) AS name, sum(pg_total_relation_size(c.oid)) AS bytes
+FROM pg_class AS c
+LEFT JOIN pg_inherits AS i ON i.inhrelid = c.oid
+LEFT JOIN pg_class AS p ON p.oid = i.inhparent
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+GROUP BY 1
+ORDER BY 2 DESC;
+
 -- name: deliveries_of_source
 -- Which delivery each event led to, and where it stands.
 SELECT e.event_id, l.delivery_id, l.state
@@ -79,3 +89,102 @@ FROM jsonb_to_recordset(:decisions::jsonb) AS d (
 -- name: analyze_audit#
 -- As autovacuum would have done by then.
 ANALYZE audit_entry, audit_seal, decision;
+
+-- name: insert_account!
+INSERT INTO channel_account (tenant_id, account_id, name, channel, concurrent_send_count_max)
+VALUES (:tenant_id, :tenant_id, 'main', 'zalo-template', 1);
+
+-- name: insert_old_stories!
+-- One a millisecond from a time on: an event, the decision to act, the accepted delivery with its
+-- attempt, and a receipt. Ids are UUIDv7 of then, 200 decisions to an audit entry.
+WITH story AS (
+    SELECT
+        n,
+        at,
+        md5('event ' || n)::uuid AS event_id,
+        md5('person ' || n % 10000)::uuid AS profile_id,
+        (i.time || '70008' || 'a' || i.number)::uuid AS decision_id,
+        (i.time || '70008' || 'b' || i.number)::uuid AS delivery_id,
+        (i.time || '70008' || 'c' || i.number)::uuid AS receipt_id,
+        (i.time || '70008' || 'd' || lpad(to_hex(n / 200), 14, '0'))::uuid AS entry_id
+    FROM generate_series(:first::int, :last::int) AS n
+    CROSS JOIN LATERAL (SELECT :began_at::timestamptz + n * interval '1 millisecond' AS at) AS t
+    CROSS JOIN LATERAL (
+        SELECT
+            lpad(to_hex((extract(EPOCH FROM t.at) * 1000)::bigint), 12, '0') AS time,
+            lpad(to_hex(n), 14, '0') AS number
+    ) AS i
+), entry AS (
+    INSERT INTO audit_entry (
+        tenant_id, entry_id, kind, actor, call_id, recorded_table, member_count, root, details,
+        created_at
+    )
+    SELECT
+        :tenant_id, entry_id, 'decided', 'leo-bench', '', 'decision', 200, sha256(''), '{}', at
+    FROM story
+    WHERE n % 200 = 0
+), event AS (
+    INSERT INTO marketing_event (
+        tenant_id, event_id, source, source_event_id, event_type, profile_ext_id, occurred_at,
+        received_at, properties, body_digest
+    )
+    SELECT
+        :tenant_id, event_id, 'bench-old', n::text, 'purchase', 'KH-' || n % 10000, at, at,
+        jsonb_build_object(
+            'order', 'DH-' || n, 'value_vnd', 150000, 'payment', 'cash-on-delivery',
+            'page', 'https://shop.example/checkout/complete'
+        ),
+        sha256(n::text::bytea)
+    FROM story
+), decision AS (
+    INSERT INTO decision (
+        tenant_id, decision_id, trigger_kind, trigger_id, profile_id, profile_version, ordinal,
+        rule_set_version, rule_id, rule_version, outcome, reason, expires_at, choices, inputs,
+        decided_at, audit_entry_id, leaf_no, salt
+    )
+    SELECT
+        :tenant_id, s.decision_id, 'event', s.event_id, s.profile_id, 1, 0, 1, :tenant_id, 1,
+        'acted', 'every check passed', s.at + interval '1 day',
+        jsonb_build_array(jsonb_build_object(
+            'choice', 0, 'channel', 'zalo-template', 'purpose', 'care', 'recipient_ref', 'phone:0',
+            'template_id', :tenant_id, 'account_id', :tenant_id
+        )),
+        jsonb_build_object('event_id', s.event_id, 'now', s.at, 'purpose', 'care'),
+        s.at, first_value(s.entry_id) OVER (PARTITION BY s.n / 200 ORDER BY s.n), s.n % 200,
+        sha256(s.n::text::bytea)
+    FROM story AS s
+), delivery AS (
+    INSERT INTO delivery_log (
+        tenant_id, delivery_id, decision_id, choice, channel, account_id, template_id, profile_id,
+        profile_version, purpose, recipient_ref, dedupe_key, state, epoch, attempt_count, due_at,
+        expires_at, created_at, updated_at
+    )
+    SELECT
+        :tenant_id, delivery_id, decision_id, 0, 'zalo-template', :tenant_id, :tenant_id,
+        profile_id, 1, 'care', 'phone:0', sha256(n::text::bytea), 'accepted', 1, 1, at,
+        at + interval '1 day', at, at
+    FROM story
+), attempt AS (
+    INSERT INTO delivery_attempt (
+        tenant_id, delivery_id, attempt, phase, epoch, kind, created_at
+    )
+    SELECT :tenant_id, delivery_id, 1, p.phase, 1, p.kind, at
+    FROM story
+    CROSS JOIN (VALUES ('intent', NULL), ('result', 'accepted')) AS p (phase, kind)
+)
+INSERT INTO delivery_receipt (
+    tenant_id, receipt_id, account_id, receipt_digest, kind, delivery_id, received_at
+)
+SELECT
+    :tenant_id, receipt_id, :tenant_id, sha256(n::text::bytea), 'delivered', delivery_id, at
+FROM story;
+
+-- name: analyze_stories#
+-- As autovacuum would have done by then.
+ANALYZE marketing_event, decision, delivery_log, delivery_attempt, delivery_receipt;
+
+-- name: removal_seconds$
+-- From the first batch of a tenant's retention to the last one.
+SELECT extract(EPOCH FROM max(created_at) - min(created_at))::float8
+FROM audit_entry
+WHERE tenant_id = :tenant_id AND kind = 'rows_removed';

@@ -34,7 +34,8 @@ class RetentionSettings(BaseSettings):
 
     Attributes:
         daily: whether `work` removes what is older, once a day.
-        stories: an event with its decisions, deliveries, attempts and receipts.
+        stories: an event with its decisions, deliveries, attempts and receipts; a launch.
+        snapshots: who was in a segment; longer where a launch went out to it.
         profile_versions: what a profile was, from the day on which it was superseded.
         consent_versions: what a person had allowed, from the day on which it was superseded.
     """
@@ -43,6 +44,7 @@ class RetentionSettings(BaseSettings):
 
     daily: bool = True
     stories: timedelta = Field(default=timedelta(days=400), ge=AGE_MIN)
+    snapshots: timedelta = Field(default=timedelta(days=400), ge=AGE_MIN)
     profile_versions: timedelta = Field(default=timedelta(days=400), ge=AGE_MIN)
     consent_versions: timedelta = Field(default=timedelta(days=1826), ge=AGE_MIN)
 

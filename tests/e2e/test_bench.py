@@ -50,6 +50,7 @@ def test_the_main_job_is_measured_checked_and_removed() -> None:
     # Event, decision, delivery, intent, its update, result, its update, receipt.
     assert cost["wal_bytes"] > 1000
     assert cost["row_versions"] > 0
+    assert {"marketing_event", "decision", "delivery_log"} <= set(cost["table_bytes"])
     assert {"postgres", "decision", "dispatch-work"} <= set(cost["cpu_microseconds"])
     assert found["postgresql"]["synchronous_commit"] == "on"
     assert "Removed /" in run.stderr
@@ -100,3 +101,28 @@ def test_the_audit_is_measured_verified_and_removed() -> None:
     assert len(found["chain_seconds"]) == len(found["rows_per_second"]) == 2
     assert found["postgresql"]["fsync"] == "on"
     assert "Removed /" in run.stderr
+
+
+def test_retention_is_measured_beside_ingest() -> None:
+    run = subprocess.run(
+        [
+            *(LEO, "bench", "retention", "--stories", "1500", "--rate", "50"),
+            *("--seconds", "1", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["rows_removed"] == {
+        "marketing_event": 1500,
+        "decision": 1500,
+        "delivery_log": 1500,
+        "delivery_attempt": 3000,
+        "delivery_receipt": 1500,
+    }
+    assert found["rows_removed_per_second"] > 0
+    for calls in found["ingest_ms"].values():
+        assert 0 < calls["p50"] <= calls["p99"]
+    assert found["p99_ratio"] > 0

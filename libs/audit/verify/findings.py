@@ -16,6 +16,7 @@ What: TypeAlias = Literal[
     "rows_missing",
     "rows_added",
     "row_erased",
+    "row_returned",
     "row_unrecorded",
     "table_unknown",
     "delivery_unrecorded",

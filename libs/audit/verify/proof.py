@@ -15,7 +15,14 @@ from libs.audit.chain import SEAL
 from libs.audit.checkpoint import Checkpoint, read_checkpoints
 from libs.audit.recorded import ENTRY, NULL, RECORDED, fields_of
 from libs.audit.tree import LEAF, leaf, path
-from libs.audit.verify.reading import QUERIES, copied, erased_leaves, snapshot_of, stream
+from libs.audit.verify.reading import (
+    QUERIES,
+    copied,
+    erased_leaves,
+    removed_rows,
+    snapshot_of,
+    stream,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +83,7 @@ async def prove(
     async with snapshot_of(dsn) as connection:
         delivery = await QUERIES.select_delivery(connection, delivery_id=delivery_id)
         if delivery is None:
-            raise ProofError(f"no tenant has a delivery {delivery_id}")
+            raise ProofError(await _why_not_there(connection, delivery_id))
         tenant_id = delivery["tenant_id"]
         recorded = [
             row
@@ -89,6 +96,19 @@ async def prove(
         ]
         way = _Way(connection, tenant_id, checkpoints, key)
         return [await way.item(row["what"], row["entry_id"], row["leaf_no"]) for row in recorded]
+
+
+async def _why_not_there(connection: Any, delivery_id: UUID) -> str:
+    removal = await QUERIES.select_removal(connection, delivery_id=str(delivery_id))
+    if removal["removed_at"] is not None:
+        day = removal["removed_at"].date()
+        return f"delivery {delivery_id} was removed for its age on {day}: nothing is left to prove"
+    if removal["is_any"]:
+        return (
+            f"no tenant has a delivery {delivery_id}; it may have been removed, for its age or "
+            "with its tenant: `leo audit show --kind rows_removed` tells what was, and when"
+        )
+    return f"no tenant has a delivery {delivery_id}"
 
 
 class _Way:
@@ -177,6 +197,12 @@ class _Way:
         await stream(self._connection, copied(table), arguments, take)
         if leaf_no not in rows:
             raise ProofError("the row was erased: nothing is left to be proven of it")
+        removed = await removed_rows(self._connection, self._tenant_id)
+        if (str(self._tenant_id), str(entry_id)) in removed.rows.get(table, {}):
+            raise ProofError(
+                f"other rows of entry {entry_id} were removed for their age, so that its root "
+                "cannot be computed any more: nothing can be proven of those that are left"
+            )
         leaves = leaves | {place: leaf(salt, row) for place, (salt, row) in rows.items()}
         if sorted(leaves) != list(range(len(leaves))):
             raise ProofError(f"rows of entry {entry_id} are missing; `leo audit verify` says more")

@@ -131,13 +131,33 @@ WHERE
     AND get_byte(uuid_send(r.audit_entry_id), 15) % :part_count = :part;
 
 -- name: without_rows
--- Entries that record rows, and no row names them.
+-- Entries that record rows, and no row names them; but for those whose rows a sealed removal names
+-- from the first to the last, and those of a tenant that was to be removed.
+WITH removed AS (
+    SELECT e.tenant_id, t.key AS recorded_table, row.value
+    FROM audit_entry AS e
+    JOIN audit_seal AS s ON s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+    CROSS JOIN LATERAL jsonb_each(
+        CASE jsonb_typeof(e.details -> 'tables') WHEN 'object' THEN e.details -> 'tables' ELSE '{}' END
+    ) AS t
+    CROSS JOIN LATERAL jsonb_array_elements(
+        CASE jsonb_typeof(t.value -> 'rows') WHEN 'array' THEN t.value -> 'rows' ELSE '[]' END
+    ) AS row
+    WHERE (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id) AND e.kind = 'rows_removed'
+)
 SELECT e.tenant_id::text, e.entry_id::text, e.recorded_table, e.member_count, encode(e.root, 'hex')
 FROM audit_entry AS e
 WHERE
     (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
     AND e.recorded_table IS NOT NULL
     AND e.member_count > 0
+    AND e.tenant_id <> ALL(:ended_tenant_ids::uuid[])
+    AND NOT EXISTS (
+        SELECT FROM removed AS r
+        WHERE
+            r.tenant_id = e.tenant_id AND r.recorded_table = e.recorded_table
+            AND r.value = jsonb_build_array(e.entry_id, 0, e.member_count - 1)
+    )
     AND NOT EXISTS (
         SELECT FROM decision AS r
         WHERE
@@ -170,9 +190,91 @@ WHERE
     AND e.kind = 'rows_erased'
     AND jsonb_typeof(row.value) = 'array';
 
+-- name: removed
+-- The rows that removals took away, where not all of an entry went at once (without_rows knows the
+-- others). What is not sealed counts for nothing.
+WITH named AS (
+    SELECT
+        e.tenant_id,
+        t.key AS recorded_table,
+        CASE
+            WHEN row.value ->> 0 ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            THEN (row.value ->> 0)::uuid
+        END AS entry_id,
+        CASE WHEN row.value ->> 1 ~ '^[0-9]{1,9}$' THEN (row.value ->> 1)::int END AS first,
+        CASE WHEN row.value ->> 2 ~ '^[0-9]{1,9}$' THEN (row.value ->> 2)::int END AS last
+    FROM audit_entry AS e
+    JOIN audit_seal AS s ON s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+    CROSS JOIN LATERAL jsonb_each(
+        CASE jsonb_typeof(e.details -> 'tables') WHEN 'object' THEN e.details -> 'tables' ELSE '{}' END
+    ) AS t
+    CROSS JOIN LATERAL jsonb_array_elements(
+        CASE jsonb_typeof(t.value -> 'rows') WHEN 'array' THEN t.value -> 'rows' ELSE '[]' END
+    ) AS row
+    WHERE
+        (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
+        AND e.kind = 'rows_removed'
+        AND jsonb_typeof(row.value) = 'array'
+)
+SELECT n.tenant_id::text, n.recorded_table, n.entry_id::text, n.first, n.last
+FROM named AS n
+JOIN audit_entry AS e
+    ON e.tenant_id = n.tenant_id AND e.entry_id = n.entry_id
+    AND e.recorded_table = n.recorded_table
+WHERE
+    n.first <= n.last
+    AND n.last < e.member_count
+    AND NOT (n.first = 0 AND n.last = e.member_count - 1)
+    AND get_byte(uuid_send(n.entry_id), 15) % :part_count = :part;
+
+-- name: returned
+-- Entries all of whose rows a sealed removal names, and some row names them again.
+WITH removed AS (
+    SELECT e.tenant_id, t.key AS recorded_table, row.value
+    FROM audit_entry AS e
+    JOIN audit_seal AS s ON s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+    CROSS JOIN LATERAL jsonb_each(
+        CASE jsonb_typeof(e.details -> 'tables') WHEN 'object' THEN e.details -> 'tables' ELSE '{}' END
+    ) AS t
+    CROSS JOIN LATERAL jsonb_array_elements(
+        CASE jsonb_typeof(t.value -> 'rows') WHEN 'array' THEN t.value -> 'rows' ELSE '[]' END
+    ) AS row
+    WHERE (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id) AND e.kind = 'rows_removed'
+), whole AS (
+    SELECT e.tenant_id, e.recorded_table, e.entry_id
+    FROM removed AS r
+    JOIN audit_entry AS e
+        ON e.tenant_id = r.tenant_id AND e.recorded_table = r.recorded_table
+        AND r.value = jsonb_build_array(e.entry_id, 0, e.member_count - 1)
+)
+SELECT DISTINCT w.tenant_id::text, w.recorded_table, w.entry_id::text
+FROM whole AS w
+JOIN (
+    SELECT 'decision' AS recorded_table, tenant_id, audit_entry_id FROM decision
+    UNION ALL
+    SELECT 'delivery_attempt', tenant_id, audit_entry_id FROM delivery_attempt
+    UNION ALL
+    SELECT 'profile_consent_version', tenant_id, audit_entry_id FROM profile_consent_version
+) AS r
+    ON r.tenant_id = w.tenant_id AND r.recorded_table = w.recorded_table
+    AND r.audit_entry_id = w.entry_id;
+
+-- name: ended_tenants
+-- Those that are removed or about to be, as a sealed entry says.
+SELECT DISTINCT t.tenant_id
+FROM tenant AS t
+JOIN audit_entry AS e ON e.tenant_id = t.tenant_id
+JOIN audit_seal AS s ON s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+WHERE
+    (:tenant_id::uuid IS NULL OR t.tenant_id = :tenant_id)
+    AND t.state IN ('removing', 'removed')
+    AND e.kind = 'tenant_state_changed'
+    AND e.details ->> 'to' = 'removing';
+
 -- name: unrecorded_deliveries
 -- A delivery's row changes while it is on its way; where it came to rest must be what the audit
--- recorded: an attempt's result, or an entry that names the delivery and its state.
+-- recorded: an attempt's result, or an entry that names the delivery and its state. One that such an
+-- entry names is there, unless a sealed removal names it too.
 WITH named AS (
     SELECT e.tenant_id, ended.value ->> 0 AS delivery_id, ended.value ->> 1 AS state
     FROM audit_entry AS e
@@ -196,6 +298,17 @@ WITH named AS (
     SELECT tenant_id, delivery_id, array_agg(DISTINCT state) AS states
     FROM named
     GROUP BY tenant_id, delivery_id
+), removed AS (
+    SELECT e.tenant_id, d.delivery_id
+    FROM audit_entry AS e
+    JOIN audit_seal AS s ON s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+    CROSS JOIN LATERAL jsonb_array_elements_text(
+        CASE jsonb_typeof(e.details #> '{tables,delivery_log,deliveries}')
+            WHEN 'array' THEN e.details #> '{tables,delivery_log,deliveries}'
+            ELSE '[]'
+        END
+    ) AS d (delivery_id)
+    WHERE (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id) AND e.kind = 'rows_removed'
 ), attempts AS (
     SELECT
         tenant_id,
@@ -222,21 +335,31 @@ FULL JOIN ends AS n
     ON n.tenant_id = coalesce(l.tenant_id, a.tenant_id)
     AND n.delivery_id = coalesce(l.delivery_id, a.delivery_id)::text
 WHERE
-    l.delivery_id IS NULL
-    OR NOT coalesce(
-        l.state = ANY(n.states)
-        OR CASE l.state
-            WHEN 'accepted' THEN a.is_accepted
-            WHEN 'failed' THEN a.is_refused AND NOT a.is_accepted
-            WHEN 'expired' THEN a.is_refused AND NOT a.is_accepted
-            WHEN 'outcome_unknown' THEN a.is_unanswered AND NOT a.is_accepted
-            WHEN 'closed_unknown' THEN false
-            WHEN 'suppressed' THEN false
-            WHEN 'cancelled' THEN false
-            WHEN 'dead_letter' THEN false
-            ELSE true
-        END,
-        false
+    coalesce(l.tenant_id, a.tenant_id, n.tenant_id) <> ALL(:ended_tenant_ids::uuid[])
+    AND NOT (
+        l.delivery_id IS NULL AND a.delivery_id IS NULL
+        AND EXISTS (
+            SELECT FROM removed AS r
+            WHERE r.tenant_id = n.tenant_id AND r.delivery_id = n.delivery_id
+        )
+    )
+    AND (
+        l.delivery_id IS NULL
+        OR NOT coalesce(
+            l.state = ANY(n.states)
+            OR CASE l.state
+                WHEN 'accepted' THEN a.is_accepted
+                WHEN 'failed' THEN a.is_refused AND NOT a.is_accepted
+                WHEN 'expired' THEN a.is_refused AND NOT a.is_accepted
+                WHEN 'outcome_unknown' THEN a.is_unanswered AND NOT a.is_accepted
+                WHEN 'closed_unknown' THEN false
+                WHEN 'suppressed' THEN false
+                WHEN 'cancelled' THEN false
+                WHEN 'dead_letter' THEN false
+                ELSE true
+            END,
+            false
+        )
     );
 
 -- name: select_seqs
@@ -252,6 +375,17 @@ SELECT pg_export_snapshot();
 SELECT l.tenant_id, l.decision_id
 FROM tenant AS t
 JOIN delivery_log AS l ON l.tenant_id = t.tenant_id AND l.delivery_id = :delivery_id;
+
+-- name: select_removal^
+-- What the audit says of a delivery that is not there: when it was removed, where an entry names it,
+-- and whether any rows were removed at all.
+SELECT
+    max(created_at) FILTER (
+        WHERE details #> '{tables,delivery_log,deliveries}' ? :delivery_id::text
+    ) AS removed_at,
+    count(*) > 0 AS is_any
+FROM audit_entry
+WHERE kind = 'rows_removed';
 
 -- name: recorded_of_delivery
 -- What the audit recorded on the way of a delivery: its decision, the ends of its attempts, and the

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections import defaultdict
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import asyncpg
 
 from libs.postgres.queries import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from uuid import UUID
 
 QUERIES = load_queries(__file__)
@@ -89,6 +90,34 @@ async def stream(
             progress.add(len(lines))
 
     await connection.copy_from_query(statement, *arguments, output=output)
+
+
+class Removed(NamedTuple):
+    """What is not there any more, as sealed removals tell it.
+
+    Attributes:
+        rows: by recorded table, tenant and entry, of entries that lost their rows bit by bit.
+        tenant_ids: of tenants that are removed or about to be; anything of theirs may be gone.
+    """
+
+    rows: Mapping[str, Mapping[tuple[str, str], Sequence[range]]]
+    tenant_ids: Sequence[UUID]
+
+
+async def removed_rows(
+    connection: Any, tenant_id: UUID | None, *, part: int = 0, part_count: int = 1
+) -> Removed:
+    """What sealed removals took away, of the entries of a part."""
+    rows: dict[str, dict[tuple[str, str], list[range]]] = defaultdict(lambda: defaultdict(list))
+    async for row in QUERIES.removed(
+        connection, tenant_id=tenant_id, part=part, part_count=part_count
+    ):
+        of = row["tenant_id"], row["entry_id"]
+        rows[row["recorded_table"]][of].append(range(row["first"], row["last"] + 1))
+    ended = [
+        row["tenant_id"] async for row in QUERIES.ended_tenants(connection, tenant_id=tenant_id)
+    ]
+    return Removed(rows, ended)
 
 
 async def erased_leaves(connection: Any, tenant_id: UUID | None) -> dict[str, dict[int, bytes]]:

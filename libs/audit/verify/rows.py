@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from libs.audit.recorded import Form
     from libs.audit.verify.findings import What
+    from libs.audit.verify.reading import Removed
 
     # The leaves of rows that an erasure emptied, by entry and leaf_no, as sealed entries tell them.
     Erased: TypeAlias = Mapping[str, Mapping[int, bytes]]
@@ -32,6 +33,7 @@ class _Tree(NamedTuple):
     member_count: int
     root: bytes
     leaves: dict[int, bytes | None]
+    removed: frozenset[int]
 
 
 class RowsCheck:
@@ -45,12 +47,14 @@ class RowsCheck:
         findings: of entries whose rows do not bear them out.
     """
 
-    def __init__(self, table: str, form: Form, erased: Erased) -> None:
+    def __init__(self, table: str, form: Form, erased: Erased, removed: Removed) -> None:
         self.row_count = 0
         self.findings: list[Finding] = []
         self._table = table.encode()
         self._form = form
         self._erased = erased
+        self._removed = removed.rows.get(table, {})
+        self._ended = {str(tenant_id).encode() for tenant_id in removed.tenant_ids}
         self._open: dict[bytes, _Tree] = {}
 
     def take(self, lines: Sequence[bytes]) -> None:
@@ -75,8 +79,15 @@ class RowsCheck:
                 continue
             tree = self._open.get(entry_id)
             if tree is None:
-                tree = self._open[entry_id] = _Tree(tenant_id, int(count), its_root, {})
+                tree = self._begin(tenant_id, entry_id, int(count), its_root)
             place = -1 if number == NULL else int(number)
+            if place in tree.removed:
+                detail = f"row {place} was removed, and is there again"
+                self._find("row_returned", tenant_id, entry_id, detail)
+                if not tree.leaves:
+                    # Those that are left have not come yet, or have all come.
+                    del self._open[entry_id]
+                continue
             if place in tree.leaves:
                 detail = f"two rows claim place {place}"
                 self._find("rows_added", tenant_id, entry_id, detail)
@@ -91,17 +102,29 @@ class RowsCheck:
                     tree.leaves[place] = sha256(covered).digest()
                 except ValueError:
                     tree.leaves[place] = _UNREADABLE
-            if len(tree.leaves) == tree.member_count:
+            if len(tree.leaves) + len(tree.removed) == tree.member_count:
                 self._close(entry_id)
 
     def take_without_rows(self, tenant_id: str, entry_id: str, count: int, its_root: str) -> None:
         """An entry that records rows of this table, of which none is there."""
-        self._open[entry_id.encode()] = _Tree(tenant_id.encode(), count, its_root.encode(), {})
+        self._begin(tenant_id.encode(), entry_id.encode(), count, its_root.encode())
+        self._close(entry_id.encode())
+
+    def take_returned(self, tenant_id: str, entry_id: str) -> None:
+        """An entry all of whose rows were removed, and some are there."""
+        detail = "all its rows were removed, and some are there again"
+        self._find("row_returned", tenant_id.encode(), entry_id.encode(), detail)
 
     def end(self) -> None:
         """All rows were taken: what is still open lacks some, or has too many."""
         for entry_id in list(self._open):
             self._close(entry_id)
+
+    def _begin(self, tenant_id: bytes, entry_id: bytes, count: int, its_root: bytes) -> _Tree:
+        ranges = self._removed.get((tenant_id.decode(), entry_id.decode()), ())
+        removed = frozenset[int]().union(*ranges)
+        tree = self._open[entry_id] = _Tree(tenant_id, count, its_root, {}, removed)
+        return tree
 
     def _erased_leaf(
         self, tree: _Tree, entry_id: bytes, place: int, *, holds_values: bool
@@ -121,13 +144,18 @@ class RowsCheck:
         if None in tree.leaves.values():
             return
         leaves = dict(self._erased.get(entry_id.decode(), {})) | tree.leaves
+        left_count = tree.member_count - len(tree.removed)
         if any(not 0 <= place < tree.member_count for place in leaves):
             self._find(
                 "rows_added", tree.tenant_id, entry_id, f"more than its {tree.member_count} rows"
             )
-        elif len(leaves) < tree.member_count:
-            detail = f"{len(tree.leaves)} of its {tree.member_count} rows are there"
-            self._find("rows_missing", tree.tenant_id, entry_id, detail)
+        elif len(leaves.keys() - tree.removed) < left_count:
+            if tree.tenant_id not in self._ended:
+                detail = f"{len(tree.leaves)} of its {left_count} rows are there"
+                self._find("rows_missing", tree.tenant_id, entry_id, detail)
+        elif tree.removed:
+            # Without all its leaves there is no root: what is left is counted, and that is all.
+            return
         elif root(_in_order(leaves)) != unhexlify(tree.root):
             detail = "its rows are not those that it recorded"
             self._find("rows_changed", tree.tenant_id, entry_id, detail)

@@ -18,6 +18,7 @@ from libs.audit.verify.reading import (
     Progress,
     copied,
     erased_leaves,
+    removed_rows,
     snapshot_of,
     stream,
 )
@@ -178,11 +179,20 @@ async def _verify_part(part: _Part, progress: Progress) -> _PartResult:
         result.entry_count, result.unsealed_count = entries.entry_count, entries.unsealed_count
         result.findings += entries.findings
         erased = await erased_leaves(connection, part.tenant_id)
-        checks = {table: RowsCheck(table, form, erased) for table, form in RECORDED.items()}
+        # One process looks also at entries without rows, of every part.
+        which = {} if part.part == 0 else {"part": part.part, "part_count": part.part_count}
+        removed = await removed_rows(connection, part.tenant_id, **which)
+        checks = {
+            table: RowsCheck(table, form, erased, removed) for table, form in RECORDED.items()
+        }
         for table, check in checks.items():
             await stream(connection, copied(table), dealt, check.take, progress)
         if part.part == 0:
-            async for row in QUERIES.without_rows(connection, tenant_id=part.tenant_id):
+            async for row in QUERIES.returned(connection, tenant_id=part.tenant_id):
+                checks[row["recorded_table"]].take_returned(row["tenant_id"], row["entry_id"])
+            async for row in QUERIES.without_rows(
+                connection, tenant_id=part.tenant_id, ended_tenant_ids=removed.tenant_ids
+            ):
                 tenant_id, entry_id, table, count, its_root = row.values()
                 if table in checks:
                     checks[table].take_without_rows(tenant_id, entry_id, count, its_root)
@@ -232,6 +242,7 @@ async def _in_processes(parts: Sequence[_Part], progress: Progress) -> list[_Par
 
 
 async def _unrecorded_deliveries(connection: Any, tenant_id: UUID | None) -> list[Finding]:
+    ended = (await removed_rows(connection, tenant_id)).tenant_ids
     return [
         Finding(
             what="delivery_unrecorded",
@@ -241,7 +252,9 @@ async def _unrecorded_deliveries(connection: Any, tenant_id: UUID | None) -> lis
             if row["state"]
             else "the audit records what became of it, and it is not there",
         )
-        async for row in QUERIES.unrecorded_deliveries(connection, tenant_id=tenant_id)
+        async for row in QUERIES.unrecorded_deliveries(
+            connection, tenant_id=tenant_id, ended_tenant_ids=ended
+        )
     ]
 
 

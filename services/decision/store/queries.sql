@@ -307,10 +307,12 @@ GROUP BY outcome;
 
 -- name: find_tenants_to_launch
 -- As leo_finder: the tenants with launches that have members left.
-SELECT DISTINCT tenant_id
-FROM campaign_launch
-WHERE state = 'running'
-ORDER BY tenant_id;
+-- Of a tenant that is being removed nobody is decided about.
+SELECT DISTINCT n.tenant_id
+FROM campaign_launch AS n
+JOIN tenant AS t ON t.tenant_id = n.tenant_id
+WHERE n.state = 'running' AND t.state IN ('active', 'suspended')
+ORDER BY n.tenant_id;
 
 -- name: try_lock$
 -- As leo_finder: until the transaction ends, one process works on the launches of a tenant.

@@ -50,6 +50,12 @@ WHERE tenant_id = :tenant_id AND state = 'removing';
 -- This and those below tell the last row that they looked at, null at the end, and what they removed.
 SELECT remove_stories_v1(:entry_id, :before, :after, :count_max);
 
+-- name: remove_launches$
+SELECT remove_launches_v1(:entry_id, :before, :after, :count_max);
+
+-- name: remove_snapshots$
+SELECT remove_snapshots_v1(:entry_id, :before, :after, :count_max);
+
 -- name: remove_receipts$
 SELECT remove_receipts_v1(:entry_id, :before, :after, :count_max);
 

@@ -51,9 +51,11 @@ class Kind:
     age: Callable[[RetentionSettings], timedelta]
 
 
-# In this order: receipts and versions that belonged to stories are free once these are gone.
+# In this order: what stories, launches and snapshots name is free once these are gone.
 KINDS: Final = (
     Kind("stories", _QUERIES.remove_stories, lambda settings: settings.stories),
+    Kind("launches", _QUERIES.remove_launches, lambda settings: settings.stories),
+    Kind("snapshots", _QUERIES.remove_snapshots, lambda settings: settings.snapshots),
     Kind("receipts", _QUERIES.remove_receipts, lambda settings: settings.stories),
     Kind(
         "profile_versions",
@@ -112,9 +114,13 @@ class Retention:
         while True:
             await asyncio.sleep((pause + JITTER * random.random()).total_seconds())  # noqa: S311
             try:
-                await self.remove()
+                reports = await self.remove()
             except Exception as error:  # noqa: BLE001 - whatever it is, there is another day
                 log.warning("retention failed", problem=problem_of(error))
+            else:
+                # Also where nothing was old, so that the log tells when it last ran.
+                rows = sum(sum(report.row_counts.values()) for report in reports)
+                log.info("retention ran", tenant_count=len(reports), row_count=rows)
             pause = INTERVAL - JITTER / 2
 
     async def remove(self, *, dry_run: bool = False) -> list[TenantReport]:

@@ -75,6 +75,8 @@ DOOR = (
     "count_tenant_rows_v1",
     "remove_tenant_rows_v1",
     "remove_stories_v1",
+    "remove_launches_v1",
+    "remove_snapshots_v1",
     "remove_receipts_v1",
     "remove_profile_versions_v1",
     "remove_consent_versions_v1",

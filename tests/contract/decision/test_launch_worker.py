@@ -13,6 +13,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+import structlog
 
 from libs.postgres import roles
 from services.decision.domain.launching import Launch
@@ -233,6 +234,21 @@ async def test_a_launch_waits_while_its_messages_do(
     await finish(launcher)
     assert counts_of(await client.get_campaign_launch(other)) == {"EXPIRED": 700}
     assert await state_of(client, launch_id) == "SUCCEEDED"
+
+
+async def test_a_tenant_that_is_removed_is_left_alone_and_one_that_is_suspended_is_not(
+    client: Client, world: World, campaign_id: str, launcher: Launcher
+) -> None:
+    await world.crowd(10)
+    await launched(client, world, campaign_id)
+    state = "UPDATE tenant SET state = $2 WHERE tenant_id = $1"
+    await world.run(state, world.tenant_id, "removing")
+    with structlog.testing.capture_logs() as logs:
+        assert not await launcher.turn()
+    assert logs == []
+    await world.run(state, world.tenant_id, "suspended")
+    assert await launcher.turn()
+    assert len(await world.decisions()) == 10
 
 
 async def test_tenants_and_their_launches_take_turns(

@@ -28,12 +28,15 @@ from services.ingest.domain.limits import EVENT_BATCH_COUNT_MAX
 from services.ingest.servicer import IngestServicer
 from services.ingest.store import IngestStore
 from tests.contract.auth.processes import free_address, running
+from tests.contract.database.rows import fill
+from tests.contract.ingest.shop import Shop, retention_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from uuid import UUID
 
     from libs.embedded import EmbeddedPostgres
+    from services.ingest.removal import Retention
     from tests.conftest import Connect, CreateTenant, DsnOf
 
 SCOPES = ("leo.events.write", "leo.profiles.write", "leo.profiles.read", "leo.tenants.admin")
@@ -155,3 +158,15 @@ async def auditor(connect: Connect) -> AsyncIterator[Any]:
     """A connection that sees every tenant's rows and writes none."""
     async with connect(roles.AUDITOR) as connection:
         yield connection
+
+
+@pytest.fixture
+async def shop(superuser: Any) -> Shop:
+    """A tenant with a row in every table, to which a test adds rows of any age."""
+    return Shop(superuser, await fill(superuser))
+
+
+@pytest.fixture
+def retention(database: Database, finder: Database) -> Retention:
+    """What removes the old ones."""
+    return retention_of(database, finder)
