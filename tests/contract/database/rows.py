@@ -17,15 +17,6 @@ if TYPE_CHECKING:
 TABLES = tuple(TABLE_GRANTS)
 # What stays of a tenant that is removed.
 KEPT = ("tenant", "audit_entry", "audit_seal", "relay_watermark")
-# The functions that belong to leo_eraser: the one door.
-DOOR = (
-    "count_tenant_rows_v1",
-    "remove_tenant_rows_v1",
-    "remove_stories_v1",
-    "remove_receipts_v1",
-    "remove_profile_versions_v1",
-    "remove_consent_versions_v1",
-)
 # As fill.sql makes them.
 EVENT_COUNT = 300
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from libs.postgres import roles
-from tests.contract.database.rows import DOOR, KEPT, TABLES
-from tests.contract.database.walls.expected import TABLE_GRANTS, VIEW_READERS
+from tests.contract.database.rows import KEPT, TABLES
+from tests.contract.database.walls.expected import DOOR, TABLE_GRANTS, VIEW_READERS
 from tests.contract.database.walls.wall import BOUND_ROLES, tables_of_tenants
 
 PARTITIONS = {f"marketing_event_p{number:02}" for number in range(16)}

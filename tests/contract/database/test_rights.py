@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libs.postgres import roles
-from tests.contract.database.rows import DOOR, TABLES
+from tests.contract.database.rows import TABLES
 from tests.contract.database.walls.expected import (
+    DOOR,
     FUNCTION_CALLERS,
     GRANTED_ROLES,
     TABLE_GRANTS,

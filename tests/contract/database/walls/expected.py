@@ -153,6 +153,15 @@ VIEW_READERS: dict[str, set[str]] = {
     "v_ledger_breach": {DECISION, DISPATCH},
     "v_audit_breach": {DECISION},
 }
+# The functions that belong to leo_eraser, and that ingest opens: the one door.
+DOOR = (
+    "count_tenant_rows_v1",
+    "remove_tenant_rows_v1",
+    "remove_stories_v1",
+    "remove_receipts_v1",
+    "remove_profile_versions_v1",
+    "remove_consent_versions_v1",
+)
 _SERVICES = set(roles.SERVICE_ROLES)
 _LEDGER = {DECISION, DISPATCH, AUDITOR}
 # Who calls the function. Procedures are for migrations.
@@ -161,13 +170,8 @@ FUNCTION_CALLERS: dict[str, set[str]] = {
     "enter_tenant_v1": _SERVICES,
     "enter_platform_v1": {INGEST},
     "audit_append_v1": {*_SERVICES, ERASER},
-    # The door, which ingest opens, and what it calls itself.
-    "count_tenant_rows_v1": {INGEST, ERASER},
-    "remove_tenant_rows_v1": {INGEST, ERASER},
-    "remove_stories_v1": {INGEST, ERASER},
-    "remove_receipts_v1": {INGEST, ERASER},
-    "remove_profile_versions_v1": {INGEST, ERASER},
-    "remove_consent_versions_v1": {INGEST, ERASER},
+    **{name: {INGEST, ERASER} for name in DOOR},
+    # What the door itself calls.
     "tenant_tables_v1": {ERASER},
     "leaf_ranges_v1": {ERASER},
     "record_removal_v1": {ERASER},
