@@ -47,9 +47,9 @@ async def broken(prober: Any, walls: list[Wall]) -> list[str]:
     for wall in walls:
         told = await answer(prober, wall, removed=False)
         if told != wall.expected:
-            found.append(f"{wall.name}: {told}")
+            found.append(f"{wall.name}: {told}, not {wall.expected}")
         if await answer(prober, wall, removed=True) == wall.expected:
-            found.append(f"{wall.name}: its probe proves nothing, {wall.removal} changes no answer")
+            found.append(f"{wall.name}: {wall.expected} even after {wall.removal}")
     return found
 
 
@@ -59,7 +59,8 @@ async def test_wall_stands_and_its_probe_fails_without_it(
 ) -> None:
     walls = await kind(prober, tenants)
     assert walls
-    assert await broken(prober, walls) == []
+    found = await broken(prober, walls)
+    assert not found, "\n".join(found)
 
 
 async def test_table_that_forgot_its_walls_is_found(prober: Any, tenants: Tenants) -> None:

@@ -34,16 +34,16 @@ async def policies(superuser: Any, tenants: Tenants) -> list[Wall]:
         if policy["name"] not in probes:
             raise NoProbeError(f"policy {policy['name']}")
         for role in policy["roles"]:
-            found += probes[policy["name"]](policy["table"], role, tenants)
+            found += probes[policy["name"]](policy["name"], policy["table"], role, tenants)
     return found
 
 
-def _isolation(table: str, role: str, tenants: Tenants) -> Iterator[Wall]:
-    name = f"tenant_isolation of {table} for {role}"
-    alter = f"ALTER POLICY tenant_isolation ON {table}"
+def _isolation(policy: str, table: str, role: str, tenants: Tenants) -> Iterator[Wall]:
+    name = f"{policy} of {table} for {role}"
+    alter = f"ALTER POLICY {policy} ON {table}"
     for what, removal in {
         "what it shows": f"{alter} USING (true)",
-        "that it is there": f"DROP POLICY tenant_isolation ON {table}",
+        "that it is there": f"DROP POLICY {policy} ON {table}",
     }.items():
         yield _look(
             table, tenants, role, name=f"{name}: {what}", expected="SELECT 1", removal=removal
@@ -65,9 +65,8 @@ def _isolation(table: str, role: str, tenants: Tenants) -> Iterator[Wall]:
 
 
 def _opening(
-    table: str, role: str, tenants: Tenants, *, policy: str = "", setup: str = ""
+    policy: str, table: str, role: str, tenants: Tenants, *, setup: str = ""
 ) -> Iterator[Wall]:
-    policy = policy or ("auditor_reads" if role == roles.AUDITOR else "finder_looks")
     name = f"{policy} of {table}"
     yield _look(
         table,
@@ -89,17 +88,15 @@ def _opening(
     )
 
 
-def _platform(table: str, role: str, tenants: Tenants) -> Iterator[Wall]:
-    yield from _opening(
-        table, role, tenants, policy="platform_reads", setup="SET LOCAL leo.platform = 'on';"
-    )
+def _platform(policy: str, table: str, role: str, tenants: Tenants) -> Iterator[Wall]:
+    yield from _opening(policy, table, role, tenants, setup="SET LOCAL leo.platform = 'on';")
     yield _look(
         table,
         tenants,
         role,
-        name=f"platform_reads of {table}: when it shows",
+        name=f"{policy} of {table}: when it shows",
         expected="SELECT 1",
-        removal=f"ALTER POLICY platform_reads ON {table} USING (true)",
+        removal=f"ALTER POLICY {policy} ON {table} USING (true)",
     )
 
 
