@@ -22,17 +22,29 @@ async def triggers(superuser: Any, tenants: Tenants) -> list[Wall]:
     }
     found: list[Wall] = []
     for trigger in await superuser.fetch(
-        "SELECT tgname AS name, relname::text AS table, tgfoid::regproc::text AS function"
-        " FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid WHERE NOT tgisinternal"
-        " ORDER BY 2, 1"
+        """
+        SELECT
+            tgname AS name,
+            relname::text AS table,
+            tgfoid::regproc::text AS function,
+            ARRAY(
+                SELECT attname::text FROM pg_attribute
+                WHERE attrelid = tgrelid AND attnum = ANY(tgattr)
+            ) AS columns
+        FROM pg_trigger
+        JOIN pg_class AS c ON c.oid = tgrelid
+        WHERE NOT tgisinternal
+        ORDER BY 2, 1
+        """
     ):
         if trigger["function"] not in probes:
             raise NoProbeError(f"trigger {trigger['name']}, which calls {trigger['function']}")
-        found += probes[trigger["function"]](trigger["table"], trigger["name"], tenants)
+        found += probes[trigger["function"]](trigger, tenants)
     return found
 
 
-def _append_only(table: str, trigger: str, _: Tenants) -> Iterator[Wall]:
+def _append_only(trigger: Any, _: Tenants) -> Iterator[Wall]:
+    table = trigger["table"]
     for change, attempt in {
         "UPDATE": f"UPDATE {table} SET tenant_id = tenant_id WHERE false",
         "DELETE": f"DELETE FROM {table} WHERE false",
@@ -43,36 +55,41 @@ def _append_only(table: str, trigger: str, _: Tenants) -> Iterator[Wall]:
             if role == roles.ERASER and change != "TRUNCATE":
                 continue
             yield Wall(
-                name=f"{trigger} of {table}: {change} by {role}",
+                name=f"{trigger['name']} of {table}: {change} by {role}",
                 role=role,
                 attempt=attempt,
                 expected=f"55000 {table} is append-only: {change} is refused",
-                removal=f"DROP TRIGGER {trigger} ON {table}",
+                removal=f"DROP TRIGGER {trigger['name']} ON {table}",
                 setup=f"GRANT SELECT, UPDATE, DELETE, TRUNCATE"
                 f" ON ALL TABLES IN SCHEMA public TO {role}",
             )
 
 
-def _closed_snapshot(table: str, trigger: str, tenants: Tenants) -> Iterator[Wall]:
+def _closed_snapshot(trigger: Any, tenants: Tenants) -> Iterator[Wall]:
+    table = trigger["table"]
     yield Wall(
-        name=f"{trigger} of {table}",
+        name=f"{trigger['name']} of {table}",
         role=roles.OWNER,
         attempt=f"INSERT INTO {table} SELECT (jsonb_populate_record(t, '{{\"chunk_no\": 1}}')).*"
         f" FROM {table} AS t",
         expected="55000 the snapshot is closed: nobody joins it",
-        removal=f"DROP TRIGGER {trigger} ON {table}",
+        removal=f"DROP TRIGGER {trigger['name']} ON {table}",
         tenant=tenants.own,
     )
 
 
-def _updated_at(table: str, trigger: str, tenants: Tenants) -> Iterator[Wall]:
+def _updated_at(trigger: Any, tenants: Tenants) -> Iterator[Wall]:
+    table = trigger["table"]
+    # Of the columns that it is for, if it is not for all.
+    columns = "".join(f", {column} = {column}" for column in trigger["columns"])
     yield Wall(
-        name=f"{trigger} of {table}",
+        name=f"{trigger['name']} of {table}",
         role=roles.OWNER,
-        attempt=f"WITH changed AS (UPDATE {table} SET updated_at = 'epoch' RETURNING updated_at)"
+        attempt=f"WITH changed AS (UPDATE {table} SET updated_at = 'epoch'{columns}"
+        " RETURNING updated_at)"
         " SELECT FROM changed WHERE updated_at = leo_now()",
         expected="SELECT 1",
-        removal=f"DROP TRIGGER {trigger} ON {table}",
+        removal=f"DROP TRIGGER {trigger['name']} ON {table}",
         tenant=tenants.own,
     )
 
