@@ -100,9 +100,9 @@ TABLE_GRANTS: dict[str, dict[str, str]] = {
     },
     "campaign_launch": {
         DECISION: "SELECT, INSERT, UPDATE (state)",
-        DISPATCH: "SELECT (tenant_id, launch_id, snapshot_id, state)",
+        DISPATCH: "SELECT (tenant_id, launch_id, snapshot_id, state, removed_count)",
         FINDER: "SELECT (tenant_id, state)",
-        ERASER: "SELECT, DELETE",
+        ERASER: "SELECT, UPDATE (removed_count), DELETE",
     },
     "decision": {
         INGEST: "SELECT",
@@ -158,6 +158,8 @@ DOOR = (
     "count_tenant_rows_v1",
     "remove_tenant_rows_v1",
     "remove_stories_v1",
+    "remove_launches_v1",
+    "remove_snapshots_v1",
     "remove_receipts_v1",
     "remove_profile_versions_v1",
     "remove_consent_versions_v1",
