@@ -29,6 +29,7 @@ TABLES = (
     "activation_rule_version",
     "rule_set",
     "campaign_launch",
+    "agent_task",
     "decision",
     "relay_watermark",
     "message_template",

@@ -50,6 +50,7 @@ READERS = {
         "activation_rule_version",
         "rule_set",
         "campaign_launch",
+        "agent_task",
         "decision",
         "relay_watermark",
         "message_template",
