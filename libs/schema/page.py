@@ -151,7 +151,7 @@ def _table(table: Relation, partitions: Sequence[Relation]) -> str:
         "\n".join(
             [
                 *(f"- {_KINDS[c.kind]} `{c.name}`: `{c.definition}`" for c in table.constraints),
-                *(f"- index `{index.removeprefix('CREATE ')}`" for index in table.indexes),
+                *(f"- {_index(index)}" for index in table.indexes),
                 *(
                     f"- trigger `{trigger.definition.removeprefix('CREATE TRIGGER ')}`"
                     for trigger in table.triggers
@@ -162,6 +162,11 @@ def _table(table: Relation, partitions: Sequence[Relation]) -> str:
         _rights(table),
     ]
     return "\n\n".join(parts)
+
+
+def _index(definition: str) -> str:
+    kind, _, rest = definition.removeprefix("CREATE ").partition("INDEX ")
+    return f"{kind.lower()}index `{rest}`"
 
 
 def _triggers_of(partitions: Sequence[Relation]) -> Iterator[str]:
@@ -184,14 +189,12 @@ def _presence(column: Column) -> str:
 
 
 def _rights(relation: Relation) -> str:
-    return "\n".join(
-        f"- `{role}` may {_privileges(grants)}"
-        for role, grants in groupby(relation.grants, key=lambda grant: grant.role)
-    )
-
-
-def _privileges(grants: Iterable[Grant]) -> str:
-    return ", ".join(f"`{privilege(grant)}`" for grant in grants)
+    by_role = groupby(relation.grants, key=lambda grant: grant.role)
+    rows = [
+        [_code(role), ", ".join(_code(privilege(grant)) for grant in grants)]
+        for role, grants in by_role
+    ]
+    return _grid(["role", "may"], rows)
 
 
 def _policies(tables: Sequence[Relation]) -> Iterator[str]:
