@@ -20,7 +20,8 @@ _HEAD: Final = """\
 
 Every table, view and function, what it is for, and what each role may do with it. A test makes \
 this page again and compares: no role may do more than stands here. How it works together \
-(tenants, the one door, hops, the clock, migrations) is told in [Data](data.md). \
+(tenants, the one door and what it leaves in the audit, hops, the clock, migrations) is told in \
+[Data](data.md). \
 [`schema.sql`](../../migrations/schema.sql) says the same in SQL.
 
 Every table has a `tenant_id`, and [policies](#policies) forced on everybody. A table has one \
