@@ -10,7 +10,7 @@ PROTO_FILES = $(shell find protos/leo -name '*.proto' | LC_ALL=C sort)
 PROTO_INCLUDES = -I protos -I "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 TESTS ?= tests
 
-.PHONY: help setup demo up test check format proto lock bench clean
+.PHONY: help setup demo up test check format proto schema lock bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[1mmake %-8s\033[0m %s\n", $$1, $$2 }' Makefile
@@ -47,7 +47,7 @@ check: $(BIN)/leo ## Format, lint, types, imports, protos and SQL, in seconds
 	@fresh="$$(mktemp -d)"; trap 'rm -rf "$$fresh"' EXIT; \
 	  $(MAKE) --no-print-directory proto PROTO_OUT="$$fresh"; \
 	  diff -r -x __pycache__ "$$fresh/leo" libs/protogen/leo || { echo "libs/protogen is stale: run make proto" >&2; exit 1; }
-	@$(BIN)/squawk --config .squawk.toml migrations/*.sql
+	@$(BIN)/squawk --config .squawk.toml $(filter-out migrations/schema.sql,$(wildcard migrations/*.sql))
 
 format: $(BIN)/leo ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix --quiet . || true
@@ -62,6 +62,9 @@ proto: $(BIN)/leo ## Lint protos/ and generate libs/protogen from them
 	  $(BIN)/python -m grpc_tools.protoc $(PROTO_INCLUDES) --python_out=$(PROTO_OUT) --mypy_out=quiet:$(PROTO_OUT) $(PROTO_FILES)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc $(PROTO_INCLUDES) \
 	  --grpc_python_out=$(PROTO_OUT) --mypy_grpc_out=quiet:$(PROTO_OUT) $(filter %_service.proto,$(PROTO_FILES))
+
+schema: $(BIN)/leo ## Write migrations/schema.sql and the reference of the database from the migrations
+	@$(BIN)/python -m libs.schema
 
 lock: $(BIN)/leo ## Resolve pyproject.toml into requirements.lock, with hashes
 	@$(BIN)/python -m pip install --quiet uv

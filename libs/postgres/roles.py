@@ -1,4 +1,4 @@
-"""The roles of the database; migrations/bootstrap.sql says what each may do."""
+"""The roles of the database; migrations/bootstrap_server.sql says what each may do."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Whether the books of a running stack balance: our rows, and beside them the provider's own count.
 
-The database's own equations are the view `ledger_breach` (docs/reference/database.md); what only
+The database's own equations are the view `ledger_breach` (docs/reference/journey.md); what only
 the provider knows, how often it accepted each message, is in the witness log of the simulator.
 """
 

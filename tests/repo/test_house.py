@@ -175,8 +175,16 @@ def test_dispatch_knows_no_channel_by_its_name() -> None:
 
 def test_sql_stands_only_where_sql_stands() -> None:
     statement = re.compile(r'"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|ALTER|CREATE)\s', re.ASCII)
-    # The bench's bare insert is what it compares with; people and the demo ask by hand.
-    tools = ("libs/bench", "libs/demo", "libs/cli", "libs/supervisor", "libs/embedded")
+    # The bench's bare insert is what it compares with; people and the demo ask by hand; what people
+    # read as the schema is SQL that no service runs.
+    tools = (
+        "libs/bench",
+        "libs/demo",
+        "libs/cli",
+        "libs/supervisor",
+        "libs/embedded",
+        "libs/schema",
+    )
     for path in [*tracked("services/*.py"), *tracked("libs/*.py")]:
         place = str(path.relative_to(ROOT))
         if place.startswith(tools):

@@ -1,6 +1,6 @@
 """How rows leave: the end of a tenant, and retention. Both go by the database's one door.
 
-The door is a few functions in PostgreSQL (docs/reference/database.md) that belong to a role of
+The door is a few functions in PostgreSQL (docs/reference/data.md) that belong to a role of
 their own: each takes a batch, checks by itself what may go, and writes its audit entry with it. So
 a process may be killed at any moment: what is gone is recorded, and the next look goes on.
 """

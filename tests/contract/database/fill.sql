@@ -73,6 +73,16 @@ INSERT INTO campaign_launch (
 )
 VALUES (:tenant_id, :tenant_id, :tenant_id, :tenant_id, 1, :tenant_id, 'running', 'test');
 
+INSERT INTO agent_task (
+    tenant_id, task_id, kind, profile_id, profile_version, rule_id, rule_version, state,
+    attempt_count, backend, model_hash, proposal, reasoning_trace, reasoning_summary,
+    approval_required, reviewer, reviewed_at
+)
+VALUES (
+    :tenant_id, :tenant_id, 'activation', :tenant_id, 1, :tenant_id, 1, 'succeeded', 1, 'test',
+    sha256('model'), '{}', '{}', 'the only action', true, 'test', leo_now()
+);
+
 INSERT INTO decision (
     tenant_id, decision_id, trigger_kind, trigger_id, profile_id, profile_version, ordinal,
     rule_set_version, rule_id, outcome, reason, expires_at, audit_entry_id, leaf_no

@@ -19,6 +19,8 @@ from libs.postgres.migrations import (
 from tests.contract.database.rows import fill
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from libs.embedded import EmbeddedPostgres
     from tests.conftest import NewDatabase
 
@@ -88,6 +90,22 @@ async def test_going_down_and_up_again_gives_the_same_schema(
             assert await shape(superuser) == before
         finally:
             await superuser.close()
+
+
+async def test_no_table_and_no_partition_is_empty_when_migrations_are_tried(
+    superuser: Any, two_tenants: tuple[UUID, UUID]
+) -> None:
+    tables = await superuser.fetch(
+        "SELECT oid::regclass::text AS name FROM pg_class"
+        " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+        " AND relname <> 'schema_migrations'"
+    )
+    assert tables
+    for table in tables:
+        for tenant_id in two_tenants:
+            assert await superuser.fetchval(
+                f"SELECT EXISTS (SELECT FROM {table['name']} WHERE tenant_id = $1)", tenant_id
+            ), f"{table['name']}: fill.sql puts no row into it"
 
 
 async def test_there_is_nothing_below_the_first_migration(

@@ -104,6 +104,13 @@ TABLE_GRANTS: dict[str, dict[str, str]] = {
         FINDER: "SELECT (tenant_id, state)",
         ERASER: "SELECT, UPDATE (removed_count), DELETE",
     },
+    "agent_task": {
+        DECISION: (
+            "SELECT, INSERT, UPDATE (state, attempt_count, backend, model_hash, proposal,"
+            " reasoning_trace, reasoning_summary, reviewer, reviewed_at)"
+        ),
+        ERASER: "SELECT, DELETE",
+    },
     "decision": {
         INGEST: "SELECT",
         DECISION: "SELECT, INSERT",
