@@ -79,3 +79,21 @@ FROM jsonb_to_recordset(:decisions::jsonb) AS d (
 -- name: analyze_audit#
 -- As autovacuum would have done by then.
 ANALYZE audit_entry, audit_seal, decision;
+
+-- name: insert_events_of_people!
+-- In the order of time, each person's spread over the last 30 days and over all partitions.
+INSERT INTO marketing_event (
+    tenant_id, event_id, source, event_type, profile_ext_id, occurred_at, properties, body_digest
+)
+SELECT
+    :tenant_id, gen_random_uuid(), :run, 'page-view', :run || '-' || n % :person_count::int,
+    leo_now() - (:count::int - n) * interval '30 days' / :count, '{"path": "/"}', sha256('body')
+FROM generate_series(1, :count::int) AS n;
+
+-- name: events_of_profile
+-- What a person did lately, the newest first, as a window of a segment asks for it.
+SELECT event_id, event_type, occurred_at, properties
+FROM marketing_event
+WHERE tenant_id = :tenant_id AND profile_ext_id = :ext_id AND occurred_at >= :since
+ORDER BY occurred_at DESC
+LIMIT :count_max;
