@@ -188,3 +188,21 @@ ANALYZE marketing_event, decision, delivery_log, delivery_attempt, delivery_rece
 SELECT extract(EPOCH FROM max(created_at) - min(created_at))::float8
 FROM audit_entry
 WHERE tenant_id = :tenant_id AND kind = 'rows_removed';
+
+-- name: insert_events_of_people!
+-- In the order of time, each person's spread over the last 30 days and over all partitions.
+INSERT INTO marketing_event (
+    tenant_id, event_id, source, event_type, profile_ext_id, occurred_at, properties, body_digest
+)
+SELECT
+    :tenant_id, gen_random_uuid(), :run, 'page-view', :run || '-' || n % :person_count::int,
+    leo_now() - (:count::int - n) * interval '30 days' / :count, '{"path": "/"}', sha256('body')
+FROM generate_series(1, :count::int) AS n;
+
+-- name: events_of_profile
+-- What a person did lately, the newest first, as a window of a segment asks for it.
+SELECT event_id, event_type, occurred_at, properties
+FROM marketing_event
+WHERE tenant_id = :tenant_id AND profile_ext_id = :ext_id AND occurred_at >= :since
+ORDER BY occurred_at DESC
+LIMIT :count_max;

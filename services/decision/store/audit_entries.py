@@ -34,6 +34,7 @@ class AuditEntries:
         """The newest entries that are older than `before`, the newest first."""
         created_at, entry_id = before or (None, None)
         async with self._database.tenant(tenant_id) as connection:
+            await QUERIES.plan_for_values(connection)
             return [
                 AuditEntry(**(dict(row) | {"details": orjson.loads(row["details"])}))
                 async for row in QUERIES.list_audit_entries(
