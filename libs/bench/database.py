@@ -152,7 +152,7 @@ async def measure_database(
 
 
 async def _measure(ground: Ground, way: Way) -> Measurement:
-    operations = await way.prepare(ground)
+    operations = await way.operations(ground)
     before = await way.count(ground) if way.count else 0
     measured = await _work_off(operations, way.in_flight)
     if way.count:

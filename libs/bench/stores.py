@@ -78,7 +78,7 @@ class Way:
     Attributes:
         name: in the JSON.
         label: in the table.
-        prepare: makes the operations of one measurement, before the clock starts.
+        operations: makes those of one measurement, before the clock starts.
         in_flight: so many operations at once.
         bare: the way that this one is compared with; None where it is compared with none.
         count: the rows that there are, for a way that writes: each must be there afterwards.
@@ -86,7 +86,7 @@ class Way:
 
     name: str
     label: str
-    prepare: Callable[[Ground], Awaitable[Sequence[Operation]]]
+    operations: Callable[[Ground], Awaitable[Sequence[Operation]]]
     in_flight: int = 1
     bare: str | None = None
     count: Callable[[Ground], Awaitable[int]] | None = None
