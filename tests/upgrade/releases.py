@@ -31,16 +31,24 @@ class Release:
 
     def leo(self, data_folder: Path, *arguments: str) -> str:
         """Run `leo …` of this release on a data folder; its standard output."""
-        done = subprocess.run(
-            [self.python, "-P", "-m", "libs.cli", *arguments],
-            env=_environment(self.tree) | {"LEO_DATA": str(data_folder)},
+        done = self._run("-m", "libs.cli", *arguments, LEO_DATA=str(data_folder))
+        assert done.returncode == 0, f"{self.name}: leo {arguments}: {done.stderr}{done.stdout}"
+        return done.stdout
+
+    def place_of(self, package: str) -> Path:
+        """Where this release takes a package from."""
+        code = f"import {package}; print(next(iter({package}.__path__)))"
+        return Path(self._run("-c", code).stdout.strip())
+
+    def _run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.python, "-P", *arguments],
+            env=_environment(self.tree) | settings,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{self.name}: leo {arguments}: {done.stderr}{done.stdout}"
-        return done.stdout
 
 
 def this_version() -> Release:

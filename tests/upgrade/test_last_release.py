@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -53,6 +54,14 @@ def main_job(release: Release, data_folder: Path) -> None:
     assert found["accepted_per_second"] > 0
 
 
+def tell_problems(data_folder: Path) -> None:
+    """Print what the processes complained of last: it goes with the data folder."""
+    for log in sorted((data_folder / "logs").glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        for line in [line for line in lines if re.search("error|FATAL", line, re.IGNORECASE)][-5:]:
+            print(f"{log.stem}: {line}")  # noqa: T201
+
+
 async def migrate(data_folder: Path) -> None:
     """Bring a running stack's database to this version, as a deployment does before all else."""
     state = read_state(data_folder)
@@ -72,6 +81,9 @@ async def test_the_last_release_works_on_this_schema_and_this_version_on_its_row
     released: Release, folder: Path
 ) -> None:
     data_folder = folder / "data"
+    # Otherwise this version would be tried on itself.
+    for package in ("libs", "services", "leo", "leo_sdk"):
+        assert released.place_of(package).is_relative_to(released.tree)
     try:
         released.leo(data_folder, "up", "--detach", "--free-ports")
         main_job(released, data_folder)
@@ -85,6 +97,9 @@ async def test_the_last_release_works_on_this_schema_and_this_version_on_its_row
         released.leo(data_folder, "down")
         this_version().leo(data_folder, "up", "--detach", "--free-ports")
         main_job(this_version(), data_folder)
+    except BaseException:
+        tell_problems(data_folder)
+        raise
     finally:
         this_version().leo(data_folder, "down")
 
