@@ -63,7 +63,7 @@ class StackState:
             for what, name in (("gRPC", "ingest"), ("HTTP", "edge"))
             if name in addresses
         ]
-        return ", ".join(told) or "no service runs"
+        return ", ".join(told) or "without ingest and edge"
 
     @property
     def token_url(self) -> str:
