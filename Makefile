@@ -7,10 +7,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PROTO_OUT ?= libs/protogen
 PROTO_FILES = $(shell find protos/leo -name '*.proto' | LC_ALL=C sort)
-PROTO_INCLUDES = -I protos -I "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+PROTO_INCLUDES = -I protos -I "$$($(CURDIR)/$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 TESTS ?= tests
 
-.PHONY: help setup demo up test check format proto schema lock bench clean
+.PHONY: help setup demo up test check breaking format proto schema lock bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  \033[1mmake %-8s\033[0m %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,17 @@ check: $(BIN)/leo ## Format, lint, types, imports, protos and SQL, in seconds
 	  $(MAKE) --no-print-directory proto PROTO_OUT="$$fresh"; \
 	  diff -r -x __pycache__ "$$fresh/leo" libs/protogen/leo || { echo "libs/protogen is stale: run make proto" >&2; exit 1; }
 	@$(BIN)/squawk --config .squawk.toml $(filter-out migrations/schema.sql,$(wildcard migrations/*.sql))
+	@$(MAKE) --no-print-directory breaking
+
+# What clients of the last release would trip over in protos/; from the first release on.
+breaking: $(BIN)/leo
+	@tag="$$(git describe --tags --match 'v*' --abbrev=0 2>/dev/null || true)"; test -n "$$tag" || exit 0; \
+	  last="$$(mktemp -d)"; trap 'rm -rf "$$last"' EXIT; git archive "$$tag" protos | tar -x -C "$$last"; \
+	  image() { (cd "$$1" && "$(CURDIR)/$(BIN)/python" -m grpc_tools.protoc $(PROTO_INCLUDES) --include_imports \
+	    --include_source_info --descriptor_set_out="$$2" $$(find protos/leo -name '*.proto')); }; \
+	  image . "$$last/now.binpb"; image "$$last" "$$last/then.binpb"; \
+	  $(BIN)/buf breaking "$$last/now.binpb" --against "$$last/then.binpb" --config protos/buf.yaml --exclude-imports \
+	    || { echo "protos/ breaks clients of $$tag: see docs/guides/releases.md" >&2; exit 1; }
 
 format: $(BIN)/leo ## Format the code and mend what the linter can
 	@$(BIN)/ruff check --fix --quiet . || true

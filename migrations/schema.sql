@@ -340,6 +340,11 @@ COMMENT ON COLUMN cdp_profiles.source_revision IS
     'Of the document in the source.';
 COMMENT ON COLUMN cdp_profiles.document_digest IS
     'SHA-256 of the document of its version: an unchanged profile makes none.';
+CREATE INDEX cdp_profiles_birthday_v1 ON cdp_profiles USING btree (tenant_id, birth_month, birth_day);
+CREATE INDEX cdp_profiles_churn_score_v1 ON cdp_profiles USING btree (tenant_id, churn_score);
+CREATE INDEX cdp_profiles_created_v1 ON cdp_profiles USING btree (tenant_id, created_at);
+CREATE INDEX cdp_profiles_filter_v1 ON cdp_profiles USING gin (tenant_id, city, funnel_stage, labels, source_segment_ids, attributes jsonb_path_ops) WITH (fastupdate=off);
+CREATE INDEX cdp_profiles_lifetime_value_v1 ON cdp_profiles USING btree (tenant_id, lifetime_value_vnd);
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON cdp_profiles FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE cdp_profiles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE cdp_profiles FORCE ROW LEVEL SECURITY;
@@ -924,6 +929,7 @@ COMMENT ON COLUMN delivery_log.resend_of IS
 CREATE INDEX delivery_log_decision_v1 ON delivery_log USING btree (tenant_id, decision_id);
 CREATE INDEX delivery_log_due_v1 ON delivery_log USING btree (tenant_id, account_id, due_at) WHERE state = ANY (ARRAY['pending'::text, 'retry_wait'::text]);
 CREATE INDEX delivery_log_lease_v1 ON delivery_log USING btree (lease_until) WHERE state = 'sending'::text;
+CREATE INDEX delivery_log_next_choice_v1 ON delivery_log USING btree (tenant_id, decision_id) WHERE choice > 0;
 CREATE INDEX delivery_log_open_v1 ON delivery_log USING btree (tenant_id, decision_id) WHERE state = ANY (ARRAY['pending'::text, 'sending'::text, 'retry_wait'::text, 'outcome_unknown'::text]);
 CREATE INDEX delivery_log_profile_v1 ON delivery_log USING btree (tenant_id, profile_id, created_at);
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON delivery_log FOR EACH ROW EXECUTE FUNCTION update_timestamp();
@@ -1109,11 +1115,13 @@ CREATE TABLE campaign_launch (
     request_digest bytea,
     created_at timestamp with time zone DEFAULT leo_now() NOT NULL,
     updated_at timestamp with time zone DEFAULT leo_now() NOT NULL,
+    removed_count integer DEFAULT 0 NOT NULL,
     CONSTRAINT campaign_launch_pkey PRIMARY KEY (tenant_id, launch_id),
     CONSTRAINT campaign_launch_request_key UNIQUE (tenant_id, request_id),
     CONSTRAINT campaign_launch_tenant_id_campaign_id_fkey FOREIGN KEY (tenant_id, campaign_id) REFERENCES campaign(tenant_id, campaign_id),
     CONSTRAINT campaign_launch_tenant_id_rule_id_rule_version_fkey FOREIGN KEY (tenant_id, rule_id, rule_version) REFERENCES activation_rule_version(tenant_id, rule_id, version),
     CONSTRAINT campaign_launch_tenant_id_snapshot_id_fkey FOREIGN KEY (tenant_id, snapshot_id) REFERENCES segment_snapshot(tenant_id, snapshot_id),
+    CONSTRAINT campaign_launch_removed_count_check CHECK (removed_count >= 0),
     CONSTRAINT campaign_launch_request_check CHECK ((request_id IS NULL) = (request_digest IS NULL)),
     CONSTRAINT campaign_launch_state_check CHECK (state = ANY (ARRAY['running'::text, 'succeeded'::text]))
 );
@@ -1125,9 +1133,13 @@ COMMENT ON COLUMN campaign_launch.state IS
     'running until every member is decided about. How many are stands in their decisions alone.';
 COMMENT ON COLUMN campaign_launch.actor IS
     'Who launched it: the decisions are made on their behalf.';
+COMMENT ON COLUMN campaign_launch.updated_at IS
+    'When its state changed.';
+COMMENT ON COLUMN campaign_launch.removed_count IS
+    'How many of its decisions were removed for their age. Written by the door.';
 CREATE INDEX campaign_launch_campaign_v1 ON campaign_launch USING btree (tenant_id, campaign_id, launch_id);
 CREATE INDEX campaign_launch_running_v1 ON campaign_launch USING btree (tenant_id, launch_id) WHERE state = 'running'::text;
-CREATE TRIGGER update_timestamp BEFORE UPDATE ON campaign_launch FOR EACH ROW EXECUTE FUNCTION update_timestamp();
+CREATE TRIGGER update_timestamp BEFORE UPDATE OF state ON campaign_launch FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE campaign_launch ENABLE ROW LEVEL SECURITY;
 ALTER TABLE campaign_launch FORCE ROW LEVEL SECURITY;
 CREATE POLICY auditor_reads ON campaign_launch FOR SELECT TO leo_auditor
@@ -1139,8 +1151,8 @@ CREATE POLICY tenant_isolation ON campaign_launch TO leo_decision, leo_dispatch,
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 GRANT SELECT ON campaign_launch TO leo_auditor;
 GRANT SELECT, INSERT, UPDATE (state) ON campaign_launch TO leo_decision;
-GRANT SELECT (tenant_id, launch_id, snapshot_id, state) ON campaign_launch TO leo_dispatch;
-GRANT SELECT, DELETE ON campaign_launch TO leo_eraser;
+GRANT SELECT (tenant_id, launch_id, snapshot_id, state, removed_count) ON campaign_launch TO leo_dispatch;
+GRANT SELECT, UPDATE (removed_count), DELETE ON campaign_launch TO leo_eraser;
 GRANT SELECT (tenant_id, state) ON campaign_launch TO leo_finder;
 
 CREATE TABLE segment_snapshot_member (
@@ -1472,6 +1484,22 @@ CROSS JOIN LATERAL (
         AND l.state IN ('pending', 'sending', 'retry_wait', 'outcome_unknown')
 ) AS c
 WHERE c.open_count > 1
+
+UNION ALL
+
+-- Only what follows another choice is looked at: few do.
+SELECT 'A2', n.tenant_id, n.decision_id, b.detail
+FROM delivery_log AS n
+CROSS JOIN LATERAL (
+    SELECT format('choice %s followed choice %s, which is %s', n.choice, l.choice, l.state) AS detail
+    FROM delivery_log AS l
+    WHERE l.tenant_id = n.tenant_id AND l.decision_id = n.decision_id
+        AND l.step = n.step AND l.choice < n.choice
+        AND l.state NOT IN ('failed', 'suppressed', 'expired')
+    ORDER BY l.choice
+    LIMIT 1
+) AS b
+WHERE n.choice > 0
 $function$;
 COMMENT ON FUNCTION ledger_decisions_v1(grace interval) IS
     'A2, A11: decisions and their deliveries.';
@@ -1793,6 +1821,7 @@ SELECT * FROM (
     UNION ALL SELECT * FROM ledger_deliveries_v1(grace)
     UNION ALL SELECT * FROM ledger_cooldowns_v1()
     UNION ALL SELECT * FROM ledger_receipts_v1()
+    UNION ALL SELECT * FROM ledger_launches_v1()
     -- Asked of each function's rows, the question below would keep them all in one process.
     OFFSET 0
 ) AS breach
@@ -1818,6 +1847,7 @@ FROM (
         coalesce(n.launch_id, d.trigger_id) AS launch_id,
         n.snapshot_id,
         n.state,
+        n.removed_count,
         s.member_count,
         coalesce(d.decision_count, 0) AS decision_count
     FROM campaign_launch AS n
@@ -1834,10 +1864,14 @@ CROSS JOIN LATERAL (
     SELECT format('%s decisions of a launch that is not there', p.decision_count) AS detail
     WHERE p.state IS NULL
     UNION ALL
-    SELECT format('%s decisions about %s members', p.decision_count, p.member_count)
-    WHERE p.decision_count > p.member_count
+    SELECT format(
+        '%s decisions about %s members', p.decision_count + p.removed_count, p.member_count
+    )
+    WHERE p.decision_count + p.removed_count > p.member_count
     UNION ALL
-    SELECT format('succeeded, and nothing is decided about %s members', m.missing_count)
+    SELECT format(
+        'succeeded, and nothing is decided about %s members', m.missing_count - p.removed_count
+    )
     FROM (
         SELECT count(*) AS missing_count
         FROM segment_snapshot_member AS m
@@ -1846,11 +1880,11 @@ CROSS JOIN LATERAL (
         LEFT JOIN decision AS d
             ON d.tenant_id = p.tenant_id AND d.trigger_kind = 'launch'
             AND d.trigger_id = p.launch_id AND d.profile_id = f.profile_id
-        WHERE p.state = 'succeeded' AND p.decision_count < p.member_count
+        WHERE p.state = 'succeeded' AND p.decision_count + p.removed_count < p.member_count
             AND m.tenant_id = p.tenant_id AND m.snapshot_id = p.snapshot_id
             AND d.decision_id IS NULL
     ) AS m
-    WHERE m.missing_count > 0
+    WHERE m.missing_count > p.removed_count
 ) AS b
 $function$;
 COMMENT ON FUNCTION ledger_launches_v1() IS
@@ -2112,9 +2146,16 @@ BEGIN
             AND d.trigger_id = e.trigger_id
         UNION ALL
         -- A launch decides about a million people: each of them is a story.
-        SELECT decision_id, decision_id, false, outcome, decided_at, cooldown
-        FROM decision
-        WHERE tenant_id = v_tenant_id AND decision_id = ANY(v_looked) AND trigger_kind <> 'event'
+        SELECT d.decision_id, d.decision_id, false, d.outcome, d.decided_at, d.cooldown
+        FROM decision AS d
+        WHERE d.tenant_id = v_tenant_id AND d.decision_id = ANY(v_looked)
+            AND d.trigger_kind <> 'event'
+            -- One that still runs would decide again about whoever has no decision.
+            AND NOT EXISTS (
+                SELECT FROM campaign_launch AS n
+                WHERE n.tenant_id = v_tenant_id AND n.launch_id = d.trigger_id
+                    AND n.state = 'running'
+            )
     ), held AS (
         SELECT m.story_id
         FROM member AS m
@@ -2163,6 +2204,16 @@ BEGIN
     GET DIAGNOSTICS v_count = ROW_COUNT;
     v_tables := v_tables
         || removed_v1('delivery_log', v_count, jsonb_build_object('deliveries', v_named));
+    UPDATE campaign_launch AS n
+    SET removed_count = n.removed_count + g.removed_count
+    FROM (
+        SELECT trigger_id, count(*) AS removed_count
+        FROM decision
+        WHERE tenant_id = v_tenant_id AND decision_id = ANY(v_decisions)
+            AND trigger_kind = 'launch'
+        GROUP BY trigger_id
+    ) AS g
+    WHERE n.tenant_id = v_tenant_id AND n.launch_id = g.trigger_id;
     WITH gone AS (
         DELETE FROM decision
         WHERE tenant_id = v_tenant_id AND decision_id = ANY(v_decisions)
@@ -2185,6 +2236,99 @@ $function$;
 COMMENT ON FUNCTION remove_stories_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) IS
     'Removes events older than a time with all that was decided about them and came of it, with the audit entry. Looks at so many decisions behind one; tells the last one, and what was removed.';
 GRANT EXECUTE ON FUNCTION remove_stories_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) TO leo_ingest;
+
+CREATE FUNCTION remove_launches_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    v_tenant_id constant uuid := NULLIF(current_setting('leo.tenant_id', true), '')::uuid;
+    v_looked uuid[];
+    v_count int;
+BEGIN
+    PERFORM check_age_v1(p_before);
+    v_looked := ARRAY(
+        SELECT launch_id
+        FROM campaign_launch
+        WHERE tenant_id = v_tenant_id
+            AND launch_id > p_after AND launch_id < first_id_v1(p_before)
+        ORDER BY launch_id
+        LIMIT p_count_max
+    );
+    DELETE FROM campaign_launch AS n
+    WHERE n.tenant_id = v_tenant_id AND n.launch_id = ANY(v_looked)
+        AND n.state <> 'running' AND n.updated_at < p_before
+        AND NOT EXISTS (
+            SELECT FROM decision AS d
+            WHERE d.tenant_id = v_tenant_id AND d.trigger_kind = 'launch'
+                AND d.trigger_id = n.launch_id
+        );
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN end_batch_v1(
+        p_entry_id, p_before, removed_v1('campaign_launch', v_count, '{}'),
+        CASE WHEN cardinality(v_looked) = p_count_max THEN v_looked[p_count_max] END
+    );
+END
+$function$;
+COMMENT ON FUNCTION remove_launches_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) IS
+    'Removes launches that ended before a time and of which no decision is left; otherwise as remove_stories_v1.';
+GRANT EXECUTE ON FUNCTION remove_launches_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) TO leo_ingest;
+
+CREATE FUNCTION remove_snapshots_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    v_tenant_id constant uuid := NULLIF(current_setting('leo.tenant_id', true), '')::uuid;
+    v_looked uuid[];
+    v_snapshots uuid[];
+    v_count int;
+    v_tables jsonb;
+BEGIN
+    PERFORM check_age_v1(p_before);
+    v_looked := ARRAY(
+        SELECT snapshot_id
+        FROM segment_snapshot
+        WHERE tenant_id = v_tenant_id
+            AND snapshot_id > p_after AND snapshot_id < first_id_v1(p_before)
+        ORDER BY snapshot_id
+        LIMIT p_count_max
+    );
+    v_snapshots := ARRAY(
+        SELECT s.snapshot_id
+        FROM segment_snapshot AS s
+        WHERE s.tenant_id = v_tenant_id AND s.snapshot_id = ANY(v_looked)
+            AND s.taken_at < p_before
+            AND NOT EXISTS (
+                SELECT FROM campaign_launch AS n
+                WHERE n.tenant_id = v_tenant_id AND n.snapshot_id = s.snapshot_id
+            )
+        ORDER BY s.snapshot_id
+    );
+    DELETE FROM segment_snapshot_member
+    WHERE tenant_id = v_tenant_id AND snapshot_id = ANY(v_snapshots);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_tables := removed_v1('segment_snapshot_member', v_count, '{}');
+    DELETE FROM segment_snapshot
+    WHERE tenant_id = v_tenant_id AND snapshot_id = ANY(v_snapshots);
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    RETURN end_batch_v1(
+        p_entry_id,
+        p_before,
+        v_tables || removed_v1(
+            'segment_snapshot', v_count, jsonb_build_object('snapshots', to_jsonb(v_snapshots))
+        ),
+        CASE WHEN cardinality(v_looked) = p_count_max THEN v_looked[p_count_max] END
+    );
+END
+$function$;
+COMMENT ON FUNCTION remove_snapshots_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) IS
+    'Removes snapshots that were taken before a time and that no launch went out to; otherwise as remove_stories_v1.';
+GRANT EXECUTE ON FUNCTION remove_snapshots_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) TO leo_ingest;
 
 CREATE FUNCTION remove_receipts_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer)
  RETURNS jsonb
@@ -2771,6 +2915,8 @@ RESET ROLE;
 ALTER FUNCTION count_tenant_rows_v1(p_count_max bigint) OWNER TO leo_eraser;
 ALTER FUNCTION remove_tenant_rows_v1(p_entry_id uuid, p_count_max integer) OWNER TO leo_eraser;
 ALTER FUNCTION remove_stories_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) OWNER TO leo_eraser;
+ALTER FUNCTION remove_launches_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) OWNER TO leo_eraser;
+ALTER FUNCTION remove_snapshots_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) OWNER TO leo_eraser;
 ALTER FUNCTION remove_receipts_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) OWNER TO leo_eraser;
 ALTER FUNCTION remove_profile_versions_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) OWNER TO leo_eraser;
 ALTER FUNCTION remove_consent_versions_v1(p_entry_id uuid, p_before timestamp with time zone, p_after uuid, p_count_max integer) OWNER TO leo_eraser;

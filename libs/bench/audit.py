@@ -214,7 +214,7 @@ async def _write_rows(connection: Any, tenant_id: UUID, count: int) -> None:
     for start in range(0, count, BATCH_ROW_COUNT):
         now = datetime.now(UTC)
         rows = [
-            _decision(rule_ids[number % len(rule_ids)], number, now)
+            decision_row(rule_ids[number % len(rule_ids)], number, now)
             for number in range(start, min(start + BATCH_ROW_COUNT, count))
         ]
         salts = [os.urandom(audit.SALT_BYTES) for _ in rows]
@@ -236,7 +236,7 @@ async def _write_rows(connection: Any, tenant_id: UUID, count: int) -> None:
         )
 
 
-def _decision(rule_id: UUID, number: int, now: datetime) -> dict[str, Any]:
+def decision_row(rule_id: UUID, number: int, now: datetime) -> dict[str, Any]:
     """A decision to act, with the inputs that a rule with a condition has."""
     event_id, time = str(uuid4()), now.isoformat()
     properties = {"value_vnd": 150_000 + number % 1000 * 500, "payment": "cash-on-delivery"}

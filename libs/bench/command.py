@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import typer
+import uvloop
 from rich.console import Console
 from rich.markup import escape
 
 import leo_sdk
 from libs.bench.audit import measure_audit
+from libs.bench.database import measure_database
 from libs.bench.errors import BenchError
 from libs.bench.ingest import measure_ingest
 from libs.bench.launch import measure_launch
@@ -27,6 +29,7 @@ from libs.bench.workload import Channel  # noqa: TC001 - typer reads the annotat
 from libs.rpc.errors import StartError
 from libs.supervisor.running import find_or_start, leo
 from libs.supervisor.state import data_folder
+from libs.supervisor.table import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
 # What would take its share of the machine as soon as events come in.
 DECIDING: Final = ("ingest-work", "decision", "decision-work")
+# The service that does nothing of its own accord. Once it is healthy, the schema is there.
+IDLE: Final = "segment"
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Measure this version on this machine."
@@ -174,6 +179,31 @@ def retention(
     )
 
 
+@app.command()
+def database(
+    *,
+    deliveries: int = typer.Option(1000, min=1, help="So many one by one, ten times in batches;"),
+    events: int = typer.Option(50_000, min=1, help="so many events, in batches."),
+    repeats: int = typer.Option(5, min=1, help="How often each way is measured, in turns."),
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """What the services' stores reach at the database, beside a bare INSERT of the same rows.
+
+    Without RPCs: the stores of dispatch and of ingest are called in one process, on a durable
+    server where nothing else runs. After each measurement the rows are counted.
+    """
+    _report(
+        lambda stack, say: measure_database(
+            stack, delivery_count=deliveries, event_count=events, repeat_count=repeats, say=say
+        ),
+        here=False,
+        as_json=as_json,
+        leave_out=[row.name for row in SERVICES if row.name != IDLE],
+        # The services' own code runs on the loop that it has in the services.
+        run=uvloop.run,
+    )
+
+
 class _Figures(Protocol):
     def as_json(self) -> dict[str, Any]: ...
     def print(self, console: Console) -> None: ...
@@ -185,12 +215,13 @@ def _report(
     here: bool,
     as_json: bool,
     leave_out: Sequence[str] = (),
+    run: Callable[[Coroutine[Any, Any, _Figures]], _Figures] = asyncio.run,
 ) -> None:
     """Measure on a stack, without the services `leave_out`, and show what was found."""
     progress = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         with _stack(here=here, leave_out=leave_out, say=progress.print) as stack:
-            report = asyncio.run(measure(stack, progress.print))
+            report = run(measure(stack, progress.print))
     except (BenchError, StartError, leo_sdk.LeoRpcError) as error:
         progress.print(f"[red]The bench failed:[/red] {escape(str(error))}")
         raise typer.Exit(1) from None

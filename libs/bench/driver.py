@@ -109,7 +109,7 @@ async def _measure_stream(
 async def _measure_bare(plan: Plan) -> Measurement:
     """Insert the rows that ingest would insert, as its role, in batches in the tenant's context."""
     numbers = range(plan.row_count_max)
-    batches = [_columns(plan.source, batch) for batch in _batches(numbers)]
+    batches = [event_columns(plan.source, batch) for batch in _batches(numbers)]
     pool = await asyncpg.create_pool(
         plan.ingest_dsn.get_secret_value(), min_size=BATCH_IN_FLIGHT, max_size=BATCH_IN_FLIGHT
     )
@@ -193,7 +193,8 @@ def _event(source: str, number: int) -> Event:
     )
 
 
-def _columns(source: str, numbers: Sequence[int]) -> dict[str, Any]:
+def event_columns(source: str, numbers: Sequence[int]) -> dict[str, Any]:
+    """What is stored of events, a list for each column."""
     digests = [sha256(f"{source}:{number}".encode()).digest() for number in numbers]
     return {
         "event_ids": [UUID(bytes=digest[:16], version=4) for digest in digests],

@@ -115,6 +115,8 @@ async def _drive(plan: Plan) -> Measurement:
     """Run the driver as a process of its own, so that it shares no event loop with anything."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        # -P: a folder of that name in the current folder is not meant.
+        "-P",
         "-m",
         "libs.bench.driver",
         stdin=asyncio.subprocess.PIPE,

@@ -1,24 +1,15 @@
-"""What one person did lately, read from all partitions of the events.
-
-A way for `leo bench database`: events_of_people() prepares it.
-"""
+"""What one person did lately, read from all partitions of the events."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from libs.postgres.queries import load_queries
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from uuid import UUID
-
-    from libs.postgres.database import Database
-
-    # One read in a transaction of its own; gives how many rows it read.
-    Operation = Callable[[], Awaitable[int]]
+    from libs.bench.stores import Ground, Operation
 
 _QUERIES = load_queries(__file__)
 
@@ -27,26 +18,6 @@ READ_COUNT: Final = 500
 _WINDOW: Final = timedelta(days=30)
 _EVENT_COUNT_MAX: Final = 30
 _EVENTS_PER_PERSON: Final = 30
-
-
-class Ground(Protocol):
-    """A tenant, the database as two services have it, and how much there is to read."""
-
-    @property
-    def tenant_id(self) -> UUID:
-        """An active tenant."""
-
-    @property
-    def ingest(self) -> Database:
-        """To write the events."""
-
-    @property
-    def decision(self) -> Database:
-        """To read them."""
-
-    @property
-    def event_count(self) -> int:
-        """How many there are, 30 of each person."""
 
 
 async def events_of_people(ground: Ground) -> list[Operation]:

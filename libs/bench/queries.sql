@@ -18,6 +18,30 @@ FROM unnest(
     :body_digests::bytea[]
 ) AS e;
 
+-- name: insert_deliveries!
+-- As above: the rows that dispatch would make, without reading their decisions.
+INSERT INTO delivery_log (
+    tenant_id, delivery_id, decision_id, choice, channel, account_id, template_id, profile_id,
+    profile_version, purpose, recipient_ref, dedupe_key, expires_at, state, due_at
+)
+SELECT :tenant_id, d.delivery_id, d.decision_id, 0, d.channel, d.account_id, d.template_id,
+    d.profile_id, d.profile_version, d.purpose, d.recipient_ref, d.dedupe_key, d.expires_at,
+    'pending', leo_now()
+FROM unnest(
+    :delivery_ids::uuid[], :decision_ids::uuid[], :channels::text[], :account_ids::uuid[],
+    :template_ids::uuid[], :profile_ids::uuid[], :profile_versions::int[], :purposes::text[],
+    :recipient_refs::text[], :dedupe_keys::bytea[], :expires_ats::timestamptz[]
+) AS d (
+    delivery_id, decision_id, channel, account_id, template_id, profile_id, profile_version,
+    purpose, recipient_ref, dedupe_key, expires_at
+);
+
+-- name: count_deliveries$
+SELECT count(*) FROM delivery_log WHERE tenant_id = :tenant_id;
+
+-- name: count_events_of_tenant$
+SELECT count(*) FROM marketing_event WHERE tenant_id = :tenant_id;
+
 -- name: count_events$
 SELECT count(*) FROM marketing_event WHERE tenant_id = :tenant_id AND source = :source;
 

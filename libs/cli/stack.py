@@ -125,8 +125,7 @@ def _say_running(folder: Path) -> None:
         )
         return
     typer.echo(
-        f"The stack is running already (pid {state.supervisor_pid}): gRPC at "
-        f"{state.address('ingest')}, HTTP at {state.address('edge')}. Nothing done."
+        f"The stack is running already (pid {state.supervisor_pid}): {state.doors}. Nothing done."
     )
 
 
@@ -157,10 +156,7 @@ def _start_detached(folder: Path, *, free_ports: bool) -> None:
         raise CommandError(
             f"the stack was not started:\n{said or 'it said nothing; is the disk full?'}"
         )
-    typer.echo(
-        f"The stack is up: gRPC at {state.address('ingest')}, HTTP at {state.address('edge')}. "
-        "`leo down` stops it."
-    )
+    typer.echo(f"The stack is up: {state.doors}. `leo down` stops it.")
 
 
 def _open_log(folder: Path, log: Path) -> BinaryIO:

@@ -67,6 +67,13 @@ def page_of(
     return Page(size, tuple(keys))
 
 
+def refusal_of(error: ValueError) -> tuple[str, str]:
+    """The field of a request that `page_of`, or reading the keys behind it, refused, and why."""
+    if isinstance(error, PageSizeError):
+        return "page_size", "must not be negative"
+    return "page_token", "must be the next_page_token of the page before"
+
+
 def token_of(*keys: str) -> str:
     """The token of the page behind the item with these keys."""
     return base64.urlsafe_b64encode(orjson.dumps(keys)).decode()

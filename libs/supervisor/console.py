@@ -56,8 +56,8 @@ class Console:
     def ready(self, state: StackState) -> None:
         """Everything answers."""
         self._print(
-            f"[bold green]The stack is up.[/bold green] gRPC at {state.address('ingest')}, "
-            f"HTTP at {state.address('edge')}. Logs in {state.data_folder}/logs. Ctrl-C stops it."
+            f"[bold green]The stack is up:[/bold green] {state.doors}. "
+            f"Logs in {state.data_folder}/logs. Ctrl-C stops it."
         )
 
     def note(self, text: str) -> None:

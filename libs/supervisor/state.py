@@ -55,6 +55,17 @@ class StackState:
         return next(process.address for process in self.processes if process.name == name)
 
     @property
+    def doors(self) -> str:
+        """Where clients find it, in words; what was left out has no door."""
+        addresses = {process.name: process.address for process in self.processes}
+        told = [
+            f"{what} at {addresses[name]}"
+            for what, name in (("gRPC", "ingest"), ("HTTP", "edge"))
+            if name in addresses
+        ]
+        return ", ".join(told) or "without ingest and edge"
+
+    @property
     def token_url(self) -> str:
         """Where the development issuer gives tokens."""
         return f"http://{self.address('issuer')}/realms/leo/protocol/openid-connect/token"

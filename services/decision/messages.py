@@ -17,7 +17,7 @@ from libs.fields import Fields, check_batch_count, unstorable
 from libs.quiet_hours import QuietHours
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
-from libs.rpc.paging import PageSizeError, PageTokenError, page_of, token_of
+from libs.rpc.paging import PageTokenError, page_of, refusal_of, token_of
 from libs.rpc.status import status_of
 from services.decision.domain.audit_entry import AuditFilter
 from services.decision.domain.campaign import NewCampaign, check_campaign
@@ -199,12 +199,8 @@ def list_page_of(request: pb.ListRulesRequest) -> tuple[Page, tuple[int, str, UU
         if unstorable(name) or abs(int(priority)) > PRIORITY_MAX:
             raise PageTokenError
         return page, (int(priority), name, UUID(rule_id))
-    except PageSizeError as error:
-        raise FieldInvalidError.of("page_size", "must not be negative") from error
     except ValueError as error:
-        raise FieldInvalidError.of(
-            "page_token", "must be the next_page_token of the page before"
-        ) from error
+        raise FieldInvalidError.of(*refusal_of(error)) from error
 
 
 def next_page_token(rules: Sequence[Rule]) -> str:
@@ -293,12 +289,8 @@ def audit_page_of(
         if before.tzinfo is None:
             raise PageTokenError
         return page, (before, UUID(entry_id))
-    except PageSizeError as error:
-        raise FieldInvalidError.of("page_size", "must not be negative") from error
     except ValueError as error:
-        raise FieldInvalidError.of(
-            "page_token", "must be the next_page_token of the page before"
-        ) from error
+        raise FieldInvalidError.of(*refusal_of(error)) from error
 
 
 def next_audit_page_token(entries: Sequence[AuditEntry]) -> str:
@@ -368,12 +360,8 @@ def launch_page_of(request: pb.ListCampaignLaunchesRequest) -> tuple[Page, UUID 
     try:
         page = page_of(request.page_size, request.page_token, key_count=1)
         return page, UUID(page.after[0]) if page.after else None
-    except PageSizeError as error:
-        raise FieldInvalidError.of("page_size", "must not be negative") from error
     except ValueError as error:
-        raise FieldInvalidError.of(
-            "page_token", "must be the next_page_token of the page before"
-        ) from error
+        raise FieldInvalidError.of(*refusal_of(error)) from error
 
 
 def _by_frequency(counts: Mapping[str, int]) -> list[tuple[str, int]]:

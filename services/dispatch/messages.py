@@ -12,7 +12,7 @@ from libs import fields
 from libs.fields import Fields, check_batch_count
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
-from libs.rpc.paging import PageSizeError, PageTokenError, page_of
+from libs.rpc.paging import page_of, refusal_of
 from libs.rpc.status import status_of
 from services.dispatch.domain.account import Credentials, NewAccount, check_account
 from services.dispatch.domain.delivery import ReceiptRequest
@@ -72,10 +72,8 @@ def list_of(request: pb.ListDeliveriesRequest) -> dict[str, Any]:
         page = page_of(request.page_size, request.page_token, key_count=1)
         size = page.size
         before = UUID(page.after[0]) if page.after else None
-    except PageSizeError:
-        found.refuse("page_size", "must not be negative")
-    except (PageTokenError, ValueError):
-        found.refuse("page_token", "must be next_page_token of the page before")
+    except ValueError as error:
+        found.refuse(*refusal_of(error))
     profile_id = found.id("profile_id", request.profile_id)
     state = None
     if request.state != pb.Delivery.STATE_UNSPECIFIED:

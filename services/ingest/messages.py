@@ -13,7 +13,7 @@ from libs.addressing import normal_email
 from libs.fields import NUMBER_MAGNITUDE_MAX, Fields, unstorable
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
-from libs.rpc.paging import PageSizeError, PageTokenError, page_of
+from libs.rpc.paging import PageTokenError, page_of, refusal_of
 from libs.rpc.status import status_of
 from services.ingest.domain.consent import Consent, Statement, check_statement
 from services.ingest.domain.event import read_event
@@ -279,17 +279,11 @@ def list_page_of(request: pb.ListTenantsRequest) -> Page:
     """The page that a request asks for. Raises FieldInvalidError."""
     try:
         page = page_of(request.page_size, request.page_token, key_count=1)
-    except PageSizeError as error:
-        raise FieldInvalidError.of("page_size", "must not be negative") from error
-    except PageTokenError as error:
-        raise _foreign_token() from error
-    if any(map(unstorable, page.after)):
-        raise _foreign_token()
+        if any(map(unstorable, page.after)):
+            raise PageTokenError
+    except ValueError as error:
+        raise FieldInvalidError.of(*refusal_of(error)) from error
     return page
-
-
-def _foreign_token() -> FieldInvalidError:
-    return FieldInvalidError.of("page_token", "must be the next_page_token of the page before")
 
 
 def state_of(request: pb.SetTenantStateRequest) -> tuple[UUID, State]:

@@ -11,7 +11,7 @@ from libs import fields
 from libs.fields import Fields, unstorable
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
-from libs.rpc.paging import PageSizeError, PageTokenError, page_of, token_of
+from libs.rpc.paging import PageTokenError, page_of, refusal_of, token_of
 from services.segment.domain.segment import NewSegment, Segment, check_segment
 from services.segment.errors import FieldInvalidError
 
@@ -76,36 +76,29 @@ def member_message(member: Member) -> pb.SnapshotMember:
 
 def list_page_of(request: pb.ListSegmentsRequest) -> Page:
     """The page that a request asks for. Raises FieldInvalidError."""
-    page = _page_of(request)
-    if any(map(unstorable, page.after)):
-        raise _foreign_token()
+    try:
+        page = page_of(request.page_size, request.page_token, key_count=1)
+        if any(map(unstorable, page.after)):
+            raise PageTokenError
+    except ValueError as error:
+        raise FieldInvalidError.of(*refusal_of(error)) from error
     return page
 
 
 def member_page_of(request: pb.ListSnapshotMembersRequest) -> tuple[int, int]:
     """The position of the first member that a request asks for, and how many. As list_page_of."""
-    page = _page_of(request)
-    if not page.after:
-        return 0, page.size
-    (after,) = page.after
-    if not _POSITION.fullmatch(after):
-        raise _foreign_token()
+    try:
+        page = page_of(request.page_size, request.page_token, key_count=1)
+        if not page.after:
+            return 0, page.size
+        (after,) = page.after
+        if not _POSITION.fullmatch(after):
+            raise PageTokenError
+    except ValueError as error:
+        raise FieldInvalidError.of(*refusal_of(error)) from error
     return int(after) + 1, page.size
 
 
 def member_page_token(members: Sequence[Member]) -> str:
     """The token of the page behind these members."""
     return token_of(str(members[-1].position))
-
-
-def _page_of(request: pb.ListSegmentsRequest | pb.ListSnapshotMembersRequest) -> Page:
-    try:
-        return page_of(request.page_size, request.page_token, key_count=1)
-    except PageSizeError as error:
-        raise FieldInvalidError.of("page_size", "must not be negative") from error
-    except PageTokenError as error:
-        raise _foreign_token() from error
-
-
-def _foreign_token() -> FieldInvalidError:
-    return FieldInvalidError.of("page_token", "must be the next_page_token of the page before")

@@ -103,6 +103,29 @@ def test_the_audit_is_measured_verified_and_removed() -> None:
     assert "Removed /" in run.stderr
 
 
+def test_the_stores_are_measured_beside_the_bare_inserts_counted_and_removed() -> None:
+    run = subprocess.run(
+        [
+            *(LEO, "bench", "database", "--json"),
+            *("--deliveries", "11", "--events", "700", "--repeats", "2"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["postgresql"]["fsync"] == found["postgresql"]["synchronous_commit"] == "on"
+    operations = {name: figures["operations"] for name, figures in found["ways"].items()}
+    # Of two repeats: one by one, in batches of 100, in batches of 500.
+    for name, count in (("delivery", 22), ("delivery_batch", 4), ("event_batch", 4)):
+        assert operations[name] == operations[f"{name}_bare"] == count
+        assert found["ways"][name]["ratio_to_bare"] > 0
+        assert len(found["ways"][name]["p99_ms"]) == 2
+    assert "The stack is up: without ingest and edge." in run.stderr
+    assert "Removed /" in run.stderr
+
+
 def test_retention_is_measured_beside_ingest() -> None:
     run = subprocess.run(
         [

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from libs.rpc.paging import PageSizeError, PageTokenError, page_of, token_of
+from libs.rpc.paging import PageSizeError, PageTokenError, page_of, refusal_of, token_of
 
 
 def test_a_token_leads_behind_the_item_that_it_was_made_of() -> None:
@@ -37,3 +37,12 @@ def test_a_negative_size_is_refused() -> None:
 def test_a_token_of_something_else_is_refused(token: str) -> None:
     with pytest.raises(PageTokenError):
         page_of(10, token, key_count=2)
+
+
+def test_a_refusal_names_the_field() -> None:
+    for size, token, field in ((-1, "", "page_size"), (1, "x", "page_token")):
+        with pytest.raises(ValueError) as refused:
+            page_of(size, token, key_count=1)
+        assert refusal_of(refused.value)[0] == field
+    # What a service reads out of the keys by itself.
+    assert refusal_of(ValueError("badly formed hexadecimal UUID string"))[0] == "page_token"

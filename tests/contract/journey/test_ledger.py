@@ -83,6 +83,28 @@ async def two_choices_open_at_once(teller: Teller, tenant_id: UUID) -> object:
 
 
 @breaks("A2")
+async def choice_after_one_that_was_accepted(teller: Teller, tenant_id: UUID) -> object:
+    told = await teller.story(tenant_id, ACCEPTED)
+    await teller.delivery(told, HEALTHY["was refused"], choice=1)
+    return told.decision_id
+
+
+@breaks("A2")
+async def choice_after_one_that_somebody_stopped(teller: Teller, tenant_id: UUID) -> object:
+    told = await teller.story(tenant_id, HEALTHY["was cancelled"])
+    await teller.delivery(told, ACCEPTED, choice=1)
+    return told.decision_id
+
+
+@breaks("A2")
+async def choice_after_one_that_a_person_must_look_at(teller: Teller, tenant_id: UUID) -> object:
+    told = await teller.story(tenant_id, HEALTHY["was refused"])
+    await teller.delivery(told, HEALTHY["cannot be rendered"], choice=1)
+    await teller.delivery(told, HEALTHY["was suppressed"], choice=2)
+    return told.decision_id
+
+
+@breaks("A2")
 async def attempt_without_a_delivery(teller: Teller, tenant_id: UUID) -> object:
     await teller.run(
         "ALTER TABLE delivery_attempt DROP CONSTRAINT delivery_attempt_tenant_id_delivery_id_fkey"
