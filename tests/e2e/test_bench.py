@@ -122,6 +122,7 @@ def test_the_stores_are_measured_beside_the_bare_inserts_counted_and_removed() -
         assert operations[name] == operations[f"{name}_bare"] == count
         assert found["ways"][name]["ratio_to_bare"] > 0
         assert len(found["ways"][name]["p99_ms"]) == 2
+    assert operations["person_events"] == 1000
     assert "The stack is up: without ingest and edge." in run.stderr
     assert "Removed /" in run.stderr
 
