@@ -23,6 +23,8 @@ PLACES = {
     "that the server itself has quoted, since utility statements take no parameters",
     "libs/audit/verify/reading.py": "as the auditor: statements of queries.sql for COPY, and the "
     "name of a snapshot that the server has just given",
+    "libs/schema/page.py": "as nobody: it writes the schema down for people, out of the catalogue",
+    "libs/schema/script.py": "as nobody: so does this one, as SQL",
     "libs/demo/command.py": "as nobody: it prints what people may ask by hand",
     "libs/audit/verify/verification.py": "as the auditor: a statement of queries.sql for COPY",
 }

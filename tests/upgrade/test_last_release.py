@@ -58,7 +58,7 @@ def tell_problems(data_folder: Path) -> None:
     """Print what the processes complained of last: it goes with the data folder."""
     for log in sorted((data_folder / "logs").glob("*.log")):
         lines = log.read_text(errors="replace").splitlines()
-        for line in [line for line in lines if re.search("error|FATAL", line, re.IGNORECASE)][-5:]:
+        for line in [line for line in lines if re.search("Error: |ERROR: |FATAL", line)][-5:]:
             print(f"{log.stem}: {line}")  # noqa: T201
 
 
