@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path  # noqa: TC003 - typer reads annotations
 from typing import NoReturn
 
 import typer
@@ -134,6 +135,53 @@ def migrate(
     from libs.cli import database
 
     database.migrate(direction)
+
+
+@app.command()
+def backup(
+    folder: str = typer.Argument(
+        "", help="A folder that is not there yet; leo-backup-<time> here if not given."
+    ),
+    *,
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """Back up the running stack's database into a new folder, and verify it.
+
+    Nobody waits for it. The keys of the data folder are not in it.
+    """
+    from libs.cli import backup as command
+
+    command.backup(folder, as_json=as_json)
+
+
+@app.command()
+def restore(
+    folder: Path = typer.Argument(help="What `leo backup` made."),
+    *,
+    yes: bool = typer.Option(False, "--yes", help="Replace the database without asking."),
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """Restore a backup into this data folder, whose stack is down.
+
+    The database of before is kept. Nothing is sent by itself: tenants are on hold until
+    `leo resume`, and what was being sent when the backup was made is in doubt.
+    """
+    from libs.cli import backup as command
+
+    command.restore(folder, yes=yes, as_json=as_json)
+
+
+@app.command()
+def resume(
+    tenant: str = typer.Argument("", help="This tenant alone, by name or id."),
+    *,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only show what waits."),
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """Let tenants go on that a restore has put on hold: what waits is sent, unless it expired."""
+    from libs.cli import backup as command
+
+    command.resume(tenant, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()

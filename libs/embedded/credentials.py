@@ -30,8 +30,8 @@ INTERNAL_CLIENTS: Final = (INGEST_CLIENT, DECISION_CLIENT, EDGE_CLIENT)
 # Roles and clients have names of their own kinds: leo_ingest is a role, leo-ingest a client.
 _NAMES = (SUPERUSER, *roles.LOGIN_ROLES, VALKEY, DEVELOPER, *INTERNAL_CLIENTS)
 _FILE = "credentials.json"
-_KEYS_FILE = "credential-keys.json"
-_UNSUBSCRIBE_KEYS_FILE = "unsubscribe-keys.json"
+CREDENTIAL_KEYS_FILE: Final = "credential-keys.json"
+UNSUBSCRIBE_KEYS_FILE: Final = "unsubscribe-keys.json"
 _KEY_ID = "local-1"
 _KEY_BYTES = 32
 _CREDENTIALS = TypeAdapter(dict[str, str])
@@ -66,7 +66,7 @@ def load_credentials(data_folder: Path) -> dict[str, str]:
 
 def credential_keys_file(data_folder: Path) -> Path:
     """The file with the key that wraps the secrets of channel accounts; made the first time."""
-    path = data_folder / _KEYS_FILE
+    path = data_folder / CREDENTIAL_KEYS_FILE
     if not path.exists():
         key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
         write_secret(path, json.dumps({_KEY_ID: key}))
@@ -75,7 +75,7 @@ def credential_keys_file(data_folder: Path) -> Path:
 
 def unsubscribe_keys_file(data_folder: Path) -> Path:
     """The file with the key that seals links to unsubscribe; made the first time."""
-    path = data_folder / _UNSUBSCRIBE_KEYS_FILE
+    path = data_folder / UNSUBSCRIBE_KEYS_FILE
     if not path.exists():
         write_secret(path, json.dumps([Fernet.generate_key().decode()]))
     return path

@@ -23,7 +23,7 @@ from libs.embedded.folders import check_reachable, make_reachable
 from libs.embedded.process import follow_parent, server_user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 UNPACK_TIMEOUT_SECONDS = 120
 # Which Debian package brings a library that the server links to and does not bring itself.
@@ -87,6 +87,52 @@ def library_environment(installation: Path) -> dict[str, str]:
         "LC_ALL": "C",
         "TZ": "UTC",
     }
+
+
+def run_program(
+    installation: Path,
+    name: str,
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    user: int | None = None,
+    told: str = "",
+) -> str:
+    """Run one of the server's programs to its end; what it printed.
+
+    Call it from the main thread: it ends when we do (libs.embedded.process.follow_parent).
+
+    Args:
+        installation: where the server is unpacked.
+        name: such as pg_basebackup.
+        arguments: which other users can read.
+        environment: further variables, which they cannot.
+        user: the uid to run as; ours if None.
+        told: its standard input.
+
+    Raises:
+        EmbeddedError: it failed; the message ends with its own reason.
+    """
+    program = installation / "bin" / name
+    check_libraries(program)
+    done = subprocess.run(  # noqa: S603 - the command is ours
+        [str(program), *arguments],
+        env=library_environment(installation) | dict(environment or {}),
+        user=user,
+        group=user,
+        extra_groups=[] if user is not None else None,
+        input=told,
+        capture_output=True,
+        text=True,
+        preexec_fn=follow_parent(signal.SIGTERM),
+        check=False,
+    )
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
+        # What is cleaned up behind an error is told after it.
+        said = next((line for line in lines if "error:" in line), lines[-1])
+        raise EmbeddedError(f"{name} failed: {said.removeprefix(f'{name}: error: ')}")
+    return done.stdout
 
 
 @contextmanager

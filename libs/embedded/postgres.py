@@ -23,7 +23,7 @@ from libs.embedded.folders import (
     make_reachable,
     place_elsewhere,
 )
-from libs.embedded.installation import install_postgres, library_environment
+from libs.embedded.installation import install_postgres, library_environment, run_program
 from libs.embedded.process import (
     POLL_SECONDS,
     end,
@@ -42,6 +42,9 @@ HOST: Final = "127.0.0.1"
 START_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 30
 PROBE_TIMEOUT_SECONDS = 2
+# A restored database that is whole and about to take the place of the one before.
+RESTORED: Final = "postgres.restored"
+_FOLDER: Final = "postgres"
 # Its own limit is 1,024 for any file, of which those of the database take their share.
 PATH_BYTES_MAX: Final = 768
 # Durable and for a small machine; a development database shares it with everything else.
@@ -73,8 +76,15 @@ class EmbeddedPostgres:
         process: None before the first start.
     """
 
-    def __init__(self, data_folder: Path) -> None:
+    def __init__(self, data_folder: Path, *, name: str = _FOLDER) -> None:
+        """Describe a server.
+
+        Args:
+            data_folder: whose passwords and logs it has.
+            name: of the database's folder, where it is another one beside the data folder's own.
+        """
         self._data_folder = data_folder.absolute()
+        self._name = name
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -86,7 +96,7 @@ class EmbeddedPostgres:
     @property
     def folder(self) -> Path:
         """Where the database is, links followed."""
-        return (self._data_folder / "postgres").resolve()
+        return (self._data_folder / _FOLDER).resolve().with_name(self._name)
 
     @cached_property
     def _credentials(self) -> dict[str, str]:
@@ -117,7 +127,23 @@ class EmbeddedPostgres:
             )
         self._make_way()
         _ = self._credentials
+        self._finish_restore()
         return installation
+
+    def set_password(self, installation: Path) -> None:
+        """Let the superuser of a database that does not run have this data folder's password.
+
+        Raises:
+            EmbeddedError: the database cannot be recovered.
+        """
+        # Alone on its folder, the server asks nobody who he is.
+        run_program(
+            installation,
+            "postgres",
+            ["--single", "-D", str(self.folder), "postgres"],
+            user=server_user(),
+            told=f"ALTER ROLE {SUPERUSER} PASSWORD '{self._credentials[SUPERUSER]}'\n",
+        )
 
     async def start(self) -> None:
         """Start and wait until it answers; initialise the folder the first time.
@@ -130,7 +156,7 @@ class EmbeddedPostgres:
         installation = await self.prepare()
         if not (self.folder / "PG_VERSION").exists():
             await self._initialise(installation)
-        await self._until_let_go(installation)
+        await self.until_let_go(installation)
         command = [str(installation / "bin" / "postgres"), "-D", str(self.folder)]
         command += ["-c", f"port={self.port}"]
         for name, value in SETTINGS.items():
@@ -175,11 +201,18 @@ class EmbeddedPostgres:
     def _make_way(self) -> None:
         """Make everything but the database's own folder, where its user can reach it."""
         make_reachable(self._data_folder)
-        link = self._data_folder / "postgres"
+        link = self._data_folder / _FOLDER
         if not os.path.lexists(link) and closed_folder(self._data_folder):
             place_elsewhere(link)
         check_reachable(self.folder.parent, "set LEO_DATA to another folder")
         make_reachable(self.folder.parent)
+
+    def _finish_restore(self) -> None:
+        """Put a restored database where one was that somebody had taken away for it."""
+        place = self.folder.with_name(_FOLDER)
+        restored = self.folder.with_name(RESTORED)
+        if not place.exists() and restored.exists():
+            restored.rename(place)
 
     async def _initialise(self, installation: Path) -> None:
         """Make the database beside its place, and move it there whole: we may be killed."""
@@ -209,7 +242,7 @@ class EmbeddedPostgres:
         (unfinished / "data").rename(self.folder)
         shutil.rmtree(unfinished)
 
-    async def _until_let_go(self, installation: Path) -> None:
+    async def until_let_go(self, installation: Path) -> None:
         """Wait for the processes of the last server, where somebody killed it or its parent.
 
         Orphaned, it still writes everything down; killed, its children still go one by one.

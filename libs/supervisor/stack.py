@@ -202,18 +202,7 @@ class Stack:
             EmbeddedError: PostgreSQL refused or went away.
             MigrationError: a migration failed.
         """
-        credentials = load_credentials(self._folder)
-        try:
-            await bootstrap(
-                self._postgres.superuser_dsn("postgres"),
-                {role: credentials[role] for role in roles.LOGIN_ROLES},
-                DATABASE,
-            )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise EmbeddedError(
-                f"the database cannot be set up: {last_words(self._postgres.log)}"
-            ) from error
-        await migrate_up(self._postgres.dsn(roles.MIGRATE, DATABASE))
+        await set_up_database(self._postgres, self._folder)
 
     async def prepare(self) -> None:
         """Prepare the database and write the files that processes want to find at their start.
@@ -249,6 +238,29 @@ class Stack:
             for client_id in (DEVELOPER, *INTERNAL_CLIENTS)
         ]
         write_secret(self._folder / "issuer" / "clients.json", json.dumps(clients, indent=2))
+
+
+async def set_up_database(postgres: EmbeddedPostgres, folder: Path) -> None:
+    """Make roles, database and schema of a running server what this version needs.
+
+    Args:
+        postgres: the server.
+        folder: the data folder, whose passwords the roles get.
+
+    Raises:
+        EmbeddedError: PostgreSQL refused or went away.
+        MigrationError: a migration failed.
+    """
+    credentials = load_credentials(folder)
+    try:
+        await bootstrap(
+            postgres.superuser_dsn("postgres"),
+            {role: credentials[role] for role in roles.LOGIN_ROLES},
+            DATABASE,
+        )
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise EmbeddedError(f"the database cannot be set up: {last_words(postgres.log)}") from error
+    await migrate_up(postgres.dsn(roles.MIGRATE, DATABASE))
 
 
 def _listen(address: str) -> socket.socket:

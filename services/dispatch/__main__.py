@@ -1,4 +1,4 @@
-"""`python -m services.dispatch serve` and `… work`: read settings, wire, run."""
+"""`python -m services.dispatch serve`, `… work` and `… after-restore`: read settings, wire, run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from libs.postgres.settings import PostgresSettings
 from libs.process import run_command, serve_until_stopped
 from libs.rpc.server import Registration
 from services.dispatch.doorbell import Doorbell
+from services.dispatch.machine.restored import after_restore
 from services.dispatch.machine.settings import RedisSettings
 from services.dispatch.machine.worker import work
 from services.dispatch.servicer import DispatchServicer
@@ -35,4 +36,6 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command("dispatch", {"serve": serve, "work": work}))
+    sys.exit(
+        run_command("dispatch", {"serve": serve, "work": work, "after-restore": after_restore})
+    )

@@ -1,4 +1,4 @@
-"""`python -m services.ingest serve`, `… work` and `… retain`: read settings, wire, run."""
+"""`python -m services.ingest serve`, `… work`, `… retain`, `… after-restore`: wire and run."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from libs.postgres.settings import FinderSettings, PostgresSettings
 from libs.process import run_command, serve_until_stopped
 from libs.relay import ACTIVATE, activation, ringing, sweep_until_stopped
 from libs.rpc.errors import StartError, UnavailableError
+from libs.rpc.requests import Origin
 from libs.rpc.server import Registration
 from services.ingest.domain.limits import EVENT_BATCH_COUNT_MAX
 from services.ingest.removal import Retention, removers_of
 from services.ingest.servicer import IngestServicer
 from services.ingest.settings import IngestSettings, RemovalSettings, RetentionSettings
 from services.ingest.store import IngestStore
+from services.ingest.usecases import hold_after_restore
 
 
 async def serve() -> None:
@@ -79,6 +81,24 @@ async def _retain(*, dry_run: bool) -> None:
     sys.stdout.write(orjson.dumps([asdict(report) for report in reports], default=str).decode())
 
 
+async def after_restore() -> None:
+    """Suspend every tenant, once, in a database that was restored and that no service uses yet."""
+    async with AsyncExitStack() as stack:
+        database = await Database.open(PostgresSettings(), application_name="leo-after-restore")
+        stack.push_async_callback(database.close)
+        origin = Origin(actor="restore", call_id="", request=None)
+        try:
+            await hold_after_restore(IngestStore(database), origin)
+        except UnavailableError as error:
+            raise StartError(str(error)) from error
+
+
 if __name__ == "__main__":
-    commands = {"serve": serve, "work": work, "retain": retain, "retain --dry-run": try_retain}
+    commands = {
+        "serve": serve,
+        "work": work,
+        "retain": retain,
+        "retain --dry-run": try_retain,
+        "after-restore": after_restore,
+    }
     sys.exit(run_command("ingest", commands))

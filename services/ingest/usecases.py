@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from uuid_utils.compat import uuid7
 
+from libs.rpc.paging import PAGE_SIZE_MAX, Page
 from services.ingest.domain.event import Event
 from services.ingest.domain.limits import EVENT_BATCH_COUNT_MAX
 from services.ingest.domain.profile import StoredProfile, VersionedProfile
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from libs.postgres.batcher import Batcher
     from libs.rpc.errors import LeoError
-    from libs.rpc.paging import Page
     from libs.rpc.requests import Origin
     from services.ingest.domain.consent import Consent, Statement
     from services.ingest.domain.event import StoredEvent
@@ -162,6 +162,17 @@ async def set_tenant_state(
 ) -> Tenant:
     """Suspend a tenant or let it go on. Raises what the store raises."""
     return await store.set_tenant_state(tenant_id, state, origin)
+
+
+async def hold_after_restore(store: IngestStore, origin: Origin) -> None:
+    """Suspend every tenant, since the database is that of a backup; no RPC does this."""
+    after: tuple[str, ...] = ()
+    more = True
+    while more:
+        tenants, more = await store.list_tenants(Page(size=PAGE_SIZE_MAX, after=after))
+        for tenant in tenants:
+            await store.hold_after_restore(tenant.tenant_id, origin)
+            after = (tenant.name,)
 
 
 async def remove_tenant(

@@ -149,7 +149,7 @@ class Claims:
             ]
             found = _sort(due)
             if found.ended:
-                await _end(connection, tenant_id, found.ended)
+                await end(connection, tenant_id, found.ended)
             await move(connection, tenant_id, found.waiting)
             if found.ready:
                 await self._intend(connection, tenant_id, found.ready)
@@ -198,8 +198,8 @@ class Claims:
                 return False
             if row["failure_count"] < self._settings.failure_count_max:
                 return True
-            end = _end_of(delivery_id, row, "dead_letter", reason)
-            await _end(connection, tenant_id, [end])
+            ended = _end_of(delivery_id, row, "dead_letter", reason)
+            await end(connection, tenant_id, [ended])
         return False
 
     async def postpone(self, tenant_id: UUID, delivery_id: UUID, reason: str) -> None:
@@ -377,7 +377,7 @@ def _check(  # noqa: PLR0911
     )
 
 
-async def _end(connection: Connection, tenant_id: UUID, ended: list[Move]) -> None:
+async def end(connection: Connection, tenant_id: UUID, ended: list[Move]) -> None:
     """End what is not sent. That leaves no row of its own: the audit entry names it."""
     await move(connection, tenant_id, ended)
     await audit.append(
@@ -387,7 +387,9 @@ async def _end(connection: Connection, tenant_id: UUID, ended: list[Move]) -> No
         call_id="",
         recorded_table=None,
         leaves=[],
-        details={"deliveries": [[str(end.delivery_id), end.state, end.reason] for end in ended]},
+        details={
+            "deliveries": [[str(each.delivery_id), each.state, each.reason] for each in ended]
+        },
     )
 
 

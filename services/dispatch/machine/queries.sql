@@ -36,6 +36,32 @@ FROM delivery_log
 WHERE state = 'sending' AND lease_until < leo_now()
 GROUP BY tenant_id;
 
+-- name: find_unanswered
+-- As leo_finder, in a restored database: the tenants of which something was under way, or was to be
+-- tried again.
+SELECT tenant_id
+FROM delivery_log
+WHERE state IN ('sending', 'retry_wait')
+GROUP BY tenant_id;
+
+-- name: select_sending
+-- In a restored database, whatever the lease: whoever held it worked on another one.
+SELECT delivery_id, attempt_count, epoch, channel
+FROM delivery_log
+WHERE tenant_id = :tenant_id AND state = 'sending'
+ORDER BY delivery_id
+LIMIT :count_max
+FOR UPDATE;
+
+-- name: select_doubted
+-- In a restored database: what was to be tried again though an attempt went unanswered.
+SELECT delivery_id, epoch
+FROM delivery_log
+WHERE tenant_id = :tenant_id AND state = 'retry_wait' AND in_doubt
+ORDER BY delivery_id
+LIMIT :count_max
+FOR UPDATE;
+
 -- name: select_account^
 SELECT
     c.account_id, c.name, c.channel, c.settings, c.credential_names, c.credentials, c.data_key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,12 +27,18 @@ if TYPE_CHECKING:
     from services.dispatch.machine.settings import MachineSettings
 
 _QUERIES = load_queries(__file__)
+# Rows of one transaction whose attempts nobody else ends.
 EXPIRED_COUNT_MAX = 500
 LEASE_RAN_OUT = SendResult(
     kind="unknown",
     provider_class="AMB",
     code="lease",
     reason="the worker did not come back: nobody knows whether the provider took it",
+)
+# Of the same code: the worker of then may still be heard of.
+RESTORED = replace(
+    LEASE_RAN_OUT,
+    reason="the database is a backup that was made during the call: nobody knows its outcome",
 )
 
 
@@ -106,8 +112,35 @@ class Results:
                 await self._write(connection, tenant_id, expired)
         return len(expired)
 
+    async def end_restored(self, tenant_id: UUID) -> int:
+        """End attempts that were under way when a backup was made; how many there were.
+
+        None is made again: a key that the provider knew then it may not know any more.
+        """
+        async with self._database.tenant(tenant_id, must_exist=False) as connection:
+            restored = [
+                Attempted(
+                    delivery_id=row["delivery_id"],
+                    attempt=row["attempt_count"],
+                    epoch=row["epoch"],
+                    channel=row["channel"],
+                    result=RESTORED,
+                )
+                async for row in _QUERIES.select_sending(
+                    connection, tenant_id=tenant_id, count_max=EXPIRED_COUNT_MAX
+                )
+            ]
+            if restored:
+                await self._write(connection, tenant_id, restored, again=False)
+        return len(restored)
+
     async def _write(
-        self, connection: Connection, tenant_id: UUID, attempted: Sequence[Attempted]
+        self,
+        connection: Connection,
+        tenant_id: UUID,
+        attempted: Sequence[Attempted],
+        *,
+        again: bool = True,
     ) -> None:
         attempted = sorted(attempted, key=lambda item: item.delivery_id.int)
         now = await _QUERIES.now(connection)
@@ -127,7 +160,7 @@ class Results:
         if fenced or late:
             await _insert_attempts(connection, tenant_id, fenced=fenced, late=late, now=now)
         if fenced:
-            await self._end(connection, tenant_id, fenced, stored, now)
+            await self._end(connection, tenant_id, fenced, stored, now, again=again)
         for item in late:
             await self._merge_late(connection, tenant_id, item, now)
 
@@ -138,8 +171,10 @@ class Results:
         fenced: Sequence[Attempted],
         stored: Mapping[UUID, asyncpg.Record],
         now: datetime,
+        *,
+        again: bool,
     ) -> None:
-        """Move the deliveries of attempts that ended in time."""
+        """Move the deliveries of attempts that ended in time; `again` lets them be tried again."""
         doubtful = {item.delivery_id for item in fenced if stored[item.delivery_id]["in_doubt"]}
         # A late answer to an earlier attempt may have come while this one was under way.
         known = await _evidence(connection, tenant_id, doubtful) if doubtful else {}
@@ -155,6 +190,8 @@ class Results:
                 expires_at=row["expires_at"],
                 now=now,
             )
+            if step.state == "retry_wait" and not again:
+                step = Next("outcome_unknown", step.reason, in_doubt=True)
             moves.append(_move(item, step, item.epoch))
         await move(connection, tenant_id, moves)
 

@@ -115,6 +115,31 @@ class Tenants:
                 raise TenantStateError(tenant_id, tenant.state)
             return await _change_state(connection, tenant, state, origin, details={})
 
+    async def hold_after_restore(self, tenant_id: UUID, origin: Origin) -> None:
+        """Note in a tenant's audit that its rows are those of a backup, and let nothing be sent.
+
+        That it is suspended for this cause tells `leo resume` to let it go on, and nobody else
+        whom somebody had suspended before. Done again, it suspends who was resumed meanwhile.
+
+        Raises:
+            TenantUnknownError: there is none with this id.
+        """
+        async with self._database.tenant(tenant_id, must_exist=False) as connection:
+            tenant = await _lock(connection, tenant_id)
+            await audit.append(
+                connection,
+                kind="database_restored",
+                actor=origin.actor,
+                call_id=origin.call_id,
+                recorded_table=None,
+                leaves=[],
+                details={},
+            )
+            if tenant.state == "active":
+                await _change_state(
+                    connection, tenant, "suspended", origin, details={"cause": "restored"}
+                )
+
     async def count_tenant_rows(self, tenant_id: UUID) -> list[TableRows]:
         """What there is of a tenant, the largest table first; exact up to ROW_COUNT_MAX a table."""
         async with self._database.tenant(tenant_id, must_exist=False) as connection:
