@@ -25,6 +25,8 @@ PLACES = {
     "name of a snapshot that the server has just given",
     "libs/schema/page.py": "as nobody: it writes the schema down for people, out of the catalogue",
     "libs/schema/script.py": "as nobody: so does this one, as SQL",
+    "libs/embedded/postgres.py": "as superuser of a server that nobody else reaches: a password, "
+    "which no parameter can stand for",
     "libs/demo/command.py": "as nobody: it prints what people may ask by hand",
     "libs/audit/verify/verification.py": "as the auditor: a statement of queries.sql for COPY",
 }
