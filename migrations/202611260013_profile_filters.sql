@@ -4,7 +4,8 @@
 -- (docs/decisions/0012). Equality and membership go through the first: of typed columns, of lists, and
 -- of whatever a tenant keeps in attributes (@>). With tenant_id inside, what the tenants have in common
 -- costs no one. Without fastupdate, because a search would read the whole list of what waits to be
--- filed, and now and then one insert would have to file it.
+-- filed, and now and then one insert would have to file it. Upserts wait while the indexes are made:
+-- no version was released, so no table is large yet.
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX cdp_profiles_filter_v1 ON cdp_profiles USING gin (
     tenant_id, city, funnel_stage, labels, source_segment_ids, attributes jsonb_path_ops

@@ -282,7 +282,6 @@ AUDIT_CASES: Final = (
 RELAY_CASES: Final = (
     _finder(RELAY, "find_tenants_to_activate", TENANT_COUNT),
     _finder(RELAY, "find_tenants_to_dispatch", TENANT_COUNT),
-    Case(RELAY, "read_watermark", 1, lambda _: {"hop": "activate"}),
     Case(
         RELAY,
         "select_events_without_decision",
@@ -508,6 +507,7 @@ NOT_ASKED: Final = {
     f"{SEALER}:insert_seals": _GIVEN,
     f"{SEALER}:advance_watermark": _GIVEN,
     f"{RELAY}:try_lock": _LOCK,
+    f"{RELAY}:read_watermark": "a few rows a tenant, by their key",
     f"{RELAY}:advance_watermark": _GIVEN,
     f"{VERIFY}:seals": _WHOLE,
     f"{VERIFY}:entries": _WHOLE,
