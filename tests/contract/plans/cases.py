@@ -133,8 +133,9 @@ INGEST_CASES: Final = (
         planned_for_values=True,
     ),
     # A launch decides about many in one batch of the audit: COUNT decisions, deliveries with two
-    # attempts each.
-    _retention("remove_stories", 2 * COUNT),
+    # attempts each. Whether their launches still run: all of them may be read.
+    _retention("remove_stories", MANAGED_COUNT),
+    _retention("remove_snapshots", MANAGED_COUNT),
     _retention("remove_receipts", COUNT),
     # The busy person's decisions are asked, whether they name a version.
     _retention("remove_profile_versions", COUNT + BUSY_COUNT),
@@ -446,14 +447,17 @@ _GIVEN = "writes what it is given, and reads no more than its key to see whether
 _KEY = "one row of a table that people fill by hand, by its key"
 _LOCK = "asks for a lock, and no table"
 _PLATFORM = "a tenant is a customer of the platform: there are few"
+_RESTORED = "once, in a restored database that nobody uses yet"
 _WHOLE = "reads all of it, which is what it is for"
 
 # Where all others of a file are left out, the name is *.
 NOT_ASKED: Final = {
     "libs/audit:*": "calls a function that inserts",
+    "libs/backup:*": "counts all that is open, when a person makes a backup or restores one",
     "libs/bench:*": "the bench's own, on the bench's own rows",
     "libs/demo:*": "counts what a demo did, for people to look at",
     "libs/postgres:*": "settings and roles: no table of ours but the tenant's own row",
+    "libs/schema:*": "the catalogue's own tables",
     "libs/supervisor:*": "asks the whole books, when a test or a person wants to know",
     "libs/torture:*": "counts what a round did",
     f"{INGEST}:insert_events": _GIVEN,
@@ -473,6 +477,14 @@ NOT_ASKED: Final = {
     f"{REMOVAL}:select_tenant": _PLATFORM,
     f"{REMOVAL}:end_tenant": _PLATFORM,
     f"{REMOVAL}:time_before": "no table",
+    f"{REMOVAL}:remove_launches": "goes through a tenant's launches, which are few",
+    f"{VERIFY}:removed": _WHOLE,
+    f"{VERIFY}:returned": _WHOLE,
+    f"{VERIFY}:ended_tenants": _WHOLE,
+    f"{VERIFY}:select_removal": _WHOLE,
+    f"{MACHINE}:find_unanswered": _RESTORED,
+    f"{MACHINE}:select_sending": _RESTORED,
+    f"{MACHINE}:select_doubted": _RESTORED,
     f"{SEGMENT}:insert_segment": _GIVEN,
     f"{SEGMENT}:select_segment_of_request": _KEY,
     f"{SEGMENT}:select_segment": _KEY,
