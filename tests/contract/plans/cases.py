@@ -132,9 +132,9 @@ INGEST_CASES: Final = (
         tenants=("removed",),
         planned_for_values=True,
     ),
-    # A launch decides about many in one batch of the audit: COUNT decisions, deliveries with two
-    # attempts each.
-    _retention("remove_stories", 2 * COUNT),
+    # COUNT decisions, deliveries with two attempts each; and which launches were counted down.
+    _retention("remove_stories", MANAGED_COUNT),
+    _retention("remove_snapshots", MANAGED_COUNT),
     _retention("remove_receipts", COUNT),
     # The busy person's decisions are asked, whether they name a version.
     _retention("remove_profile_versions", COUNT + BUSY_COUNT),
@@ -453,6 +453,7 @@ NOT_ASKED: Final = {
     "libs/audit:*": "calls a function that inserts",
     "libs/bench:*": "the bench's own, on the bench's own rows",
     "libs/demo:*": "counts what a demo did, for people to look at",
+    "libs/schema:*": "the catalogue, to write the schema down",
     "libs/postgres:*": "settings and roles: no table of ours but the tenant's own row",
     "libs/supervisor:*": "asks the whole books, when a test or a person wants to know",
     "libs/torture:*": "counts what a round did",
@@ -470,6 +471,7 @@ NOT_ASKED: Final = {
     f"{REMOVAL}:find_tenants": _PLATFORM,
     f"{REMOVAL}:find_transactions": "the server's own list of what runs",
     f"{REMOVAL}:try_lock": _LOCK,
+    f"{REMOVAL}:remove_launches": "what people launched: a few hundred of a tenant",
     f"{REMOVAL}:select_tenant": _PLATFORM,
     f"{REMOVAL}:end_tenant": _PLATFORM,
     f"{REMOVAL}:time_before": "no table",
@@ -515,6 +517,10 @@ NOT_ASKED: Final = {
     f"{VERIFY}:delivery_attempt": _WHOLE,
     f"{VERIFY}:profile_consent_version": _WHOLE,
     f"{VERIFY}:without_rows": _WHOLE,
+    f"{VERIFY}:removed": _WHOLE,
+    f"{VERIFY}:returned": _WHOLE,
+    f"{VERIFY}:ended_tenants": _WHOLE,
+    f"{VERIFY}:select_removal": "looks through all that was removed, for a person",
     f"{VERIFY}:erased": _WHOLE,
     f"{VERIFY}:unrecorded_deliveries": _WHOLE,
     f"{VERIFY}:select_seqs": "names the findings of a verification",
