@@ -132,8 +132,7 @@ INGEST_CASES: Final = (
         tenants=("removed",),
         planned_for_values=True,
     ),
-    # A launch decides about many in one batch of the audit: COUNT decisions, deliveries with two
-    # attempts each. Whether their launches still run: all of them may be read.
+    # COUNT decisions, deliveries with two attempts each; and which launches were counted down.
     _retention("remove_stories", MANAGED_COUNT),
     _retention("remove_snapshots", MANAGED_COUNT),
     _retention("remove_receipts", COUNT),
@@ -456,8 +455,8 @@ NOT_ASKED: Final = {
     "libs/backup:*": "counts all that is open, when a person makes a backup or restores one",
     "libs/bench:*": "the bench's own, on the bench's own rows",
     "libs/demo:*": "counts what a demo did, for people to look at",
+    "libs/schema:*": "the catalogue, to write the schema down",
     "libs/postgres:*": "settings and roles: no table of ours but the tenant's own row",
-    "libs/schema:*": "the catalogue's own tables",
     "libs/supervisor:*": "asks the whole books, when a test or a person wants to know",
     "libs/torture:*": "counts what a round did",
     f"{INGEST}:insert_events": _GIVEN,
@@ -474,6 +473,7 @@ NOT_ASKED: Final = {
     f"{REMOVAL}:find_tenants": _PLATFORM,
     f"{REMOVAL}:find_transactions": "the server's own list of what runs",
     f"{REMOVAL}:try_lock": _LOCK,
+    f"{REMOVAL}:remove_launches": "what people launched: a few hundred of a tenant",
     f"{REMOVAL}:select_tenant": _PLATFORM,
     f"{REMOVAL}:end_tenant": _PLATFORM,
     f"{REMOVAL}:time_before": "no table",
@@ -527,6 +527,10 @@ NOT_ASKED: Final = {
     f"{VERIFY}:delivery_attempt": _WHOLE,
     f"{VERIFY}:profile_consent_version": _WHOLE,
     f"{VERIFY}:without_rows": _WHOLE,
+    f"{VERIFY}:removed": _WHOLE,
+    f"{VERIFY}:returned": _WHOLE,
+    f"{VERIFY}:ended_tenants": _WHOLE,
+    f"{VERIFY}:select_removal": "looks through all that was removed, for a person",
     f"{VERIFY}:erased": _WHOLE,
     f"{VERIFY}:unrecorded_deliveries": _WHOLE,
     f"{VERIFY}:select_seqs": "names the findings of a verification",
