@@ -189,7 +189,6 @@ def test_the_end_of_a_supervisor_that_starts_leaves_nothing(stack: Stack, how: s
     assert children
     status = stack.status()
     assert status["supervisor_pid"] == process.pid
-    assert not status["healthy"]
     assert "Nothing done" in run(stack, "up").stdout
     if how == "leo down":
         assert "Stopped" in run(stack, "down").stdout

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from tests.contract.dispatch.machines import Site
 
 DELIVERY_COUNT = 30
+BEGAN_BEFORE = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND usename = 'leo_dispatch' AND xact_start < $1"
+)
 ACCEPTED = SendResult(kind="accepted", provider_class="OK", code="0", provider_message_id="m-1")
 
 
@@ -47,7 +51,8 @@ async def test_a_backlog_waits_while_its_tenant_is_suspended_and_goes_out_once(
             pass
         await set_state(site, "suspended")
         # A claim that had begun ends as ever.
-        while await site.claim() or await site.count("sending"):
+        now = await site.world.superuser.fetchval("SELECT clock_timestamp()")
+        while await site.world.superuser.fetchval(BEGAN_BEFORE, now) or await site.count("sending"):
             pass
         waiting = await site.count("pending")
         assert waiting > 0
