@@ -91,12 +91,12 @@ async def test_sealed_entries_tell_their_place(
         await database.close()
     entries = await paged(client, 50)
     assert [entry.seq for entry in entries] == [7, 6, 5, 4, 3, 2, 1]
-    assert len({entry.seal_hash for entry in entries}) == 6
+    assert len({entry.seal_hash for entry in entries}) == 7
 
 
 async def test_pages_bring_every_entry_once(client: Client, written: World) -> None:
     everything = await paged(client, 500)
-    for page_size in (1, 2, 5, 6, 7):
+    for page_size in (1, 2, 6, 7, 8):
         assert await paged(client, page_size) == everything, page_size
 
 
