@@ -140,6 +140,9 @@ def prove_command(
     *,
     checkpoints: list[Path] = _FILES,
     public_key: str = _KEY,
+    without_rows: bool = typer.Option(
+        False, "--without-rows", help="Start at each row's hash: nothing of the person is told."
+    ),
 ) -> None:
     """Print how each row recorded about a delivery leads to a signed checkpoint.
 
@@ -157,7 +160,7 @@ def prove_command(
     document = {
         "delivery_id": str(wanted),
         "public_key": public_key_text(key),
-        "items": [item.as_document() for item in items],
+        "items": [item.as_document(with_row=not without_rows) for item in items],
     }
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 

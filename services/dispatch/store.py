@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -169,6 +170,26 @@ class DispatchStore:
                 )
                 if row is not None and row["request_digest"] != request.digest:
                     raise RequestIdReusedError(request.request_id)
+            elif row is not None:
+                content = {
+                    "channel": template.channel,
+                    "provider_template_id": template.provider_template_id,
+                    "data": dict(template.data),
+                }
+                await audit.append(
+                    connection,
+                    kind="template_created",
+                    actor=origin.actor,
+                    call_id=origin.call_id,
+                    recorded_table=None,
+                    leaves=[],
+                    details={
+                        "template_id": str(row["template_id"]),
+                        "name": template.name,
+                        "version": row["version"],
+                        "digest": hashlib.sha256(audit.canonical_row(content)).hexdigest(),
+                    },
+                )
         if row is None:
             raise TemplateExistsError(template.name)
         return _template(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -72,6 +73,16 @@ class Campaigns:
                     raise CampaignExistsError(campaign.name) from error
                 rows = []
             if rows:
+                # It acts on nothing yet, so the rule set stays what it is.
+                await audit.append(
+                    connection,
+                    kind="campaign_created",
+                    actor=origin.actor,
+                    call_id=origin.call_id,
+                    recorded_table=None,
+                    leaves=[],
+                    details={"campaign_id": str(campaign_id), "name": campaign.name},
+                )
                 return Campaign(**rows[0])
         assert request is not None
         async with self._database.tenant(tenant_id) as connection:
@@ -243,19 +254,24 @@ class Campaigns:
         origin: Origin,
     ) -> Rule:
         rule_id, campaign_id, version = key
+        document = document_of(terms)
         created_at = await QUERIES.insert_rule_version(
             connection,
             tenant_id=tenant_id,
             rule_id=rule_id,
             version=version,
-            document=orjson.dumps(document_of(terms)).decode(),
+            document=orjson.dumps(document).decode(),
         )
         await self._changed(
             connection,
             tenant_id,
             origin,
             kind="rule_changed",
-            details={"rule_id": str(rule_id), "version": version},
+            details={
+                "rule_id": str(rule_id),
+                "version": version,
+                "digest": hashlib.sha256(audit.canonical_row(document)).hexdigest(),
+            },
         )
         return Rule(
             rule_id=rule_id,

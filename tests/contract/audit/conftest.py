@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from libs.postgres import roles
 from tests.contract.audit.site import Recorded, Site, opened, record
+from tests.contract.audit.tampering import Tamperer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -93,3 +94,9 @@ async def migrate(connect: Connect) -> AsyncIterator[Any]:
     """A connection of leo_migrate with its own rights: policies do not bind it."""
     async with connect(roles.MIGRATE) as connection:
         yield connection
+
+
+@pytest.fixture
+async def tamperer(migrate: Any, recorded: Recorded) -> Tamperer:
+    """A forger, at work on the copy."""
+    return await Tamperer(migrate, recorded.tenant_id).open()

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import pytest
-
-from tests.contract.audit.test_tampering import Tamperer
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.contract.audit.site import Recorded, Site
+    from tests.contract.audit.tampering import Tamperer
 
 STATES = (
     *("accepted", "failed", "suppressed", "expired", "cancelled"),
     *("outcome_unknown", "closed_unknown", "dead_letter"),
 )
-
-
-@pytest.fixture
-async def tamperer(migrate: Any, recorded: Recorded) -> Tamperer:
-    return await Tamperer(migrate, recorded.tenant_id).open()
 
 
 async def test_a_state_that_nothing_recorded_says_is_found(

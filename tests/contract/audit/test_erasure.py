@@ -10,21 +10,16 @@ from libs import audit
 from libs.audit.recorded import RECORDED, fields_of
 from libs.audit.verify.reading import copied, snapshot_of, stream
 from libs.postgres import roles
-from tests.contract.audit.test_tampering import TABLES, Place, Tamperer
+from tests.contract.audit.tampering import TABLES, Place, Tamperer
 
 if TYPE_CHECKING:
-    from tests.contract.audit.site import Recorded, Site
+    from tests.contract.audit.site import Site
 
 EMPTIED = {
     "decision": "inputs = NULL, salt = NULL",
     "delivery_attempt": "salt = NULL",
     "profile_consent_version": "evidence = NULL, salt = NULL",
 }
-
-
-@pytest.fixture
-async def tamperer(migrate: Any, recorded: Recorded) -> Tamperer:
-    return await Tamperer(migrate, recorded.tenant_id).open()
 
 
 async def erase(site: Site, tamperer: Tamperer, table: str, *, named: bool) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
 import subprocess
@@ -92,6 +93,31 @@ async def test_a_stranger_refuses_a_proof_of_anything_else(
     item = proof["items"][0]
     item["row"] = item["row"].replace('"outcome":"acted"', '"outcome":"expired"')
     assert not stranger_accepts(json.dumps(proof))
+
+
+async def test_a_proof_without_rows_tells_nothing_of_them_and_is_checked_alike(
+    site: Site, leo: Leo, recorded: Recorded
+) -> None:
+    for delivery_id in recorded.delivery_ids:
+        arguments = ("prove", str(delivery_id), *checkpoints_of(site))
+        full = json.loads((await leo(*arguments)).stdout)
+        answer = await leo(*arguments, "--without-rows")
+        assert answer.exit_code == 0, answer.exception
+        assert stranger_accepts(answer.stdout)
+        proof = json.loads(answer.stdout)
+        for item, whole in zip(proof["items"], full["items"], strict=True):
+            # The first step, which has the salt, is left out with the row.
+            assert item == {
+                "what": whole["what"],
+                "leaf": item["leaf"],
+                "steps": whole["steps"][1:],
+                "checkpoint": whole["checkpoint"],
+            }
+            ((before, behind), *_) = whole["steps"]
+            row = bytes.fromhex(before) + whole["row"].encode() + bytes.fromhex(behind)
+            assert item["leaf"] == hashlib.sha256(row).hexdigest()
+        proof["items"][0]["leaf"] = "00" * 32
+        assert not stranger_accepts(json.dumps(proof))
 
 
 async def test_what_is_in_no_checkpoint_yet_is_said(

@@ -13,8 +13,8 @@ from services.ingest.removal import Retention, TenantRemoval
 from services.ingest.settings import RemovalSettings, RetentionSettings
 from services.ingest.store import IngestStore
 from tests.contract.audit.site import ORIGIN
+from tests.contract.audit.tampering import TABLES, Tamperer
 from tests.contract.audit.test_proof import checkpoints_of, leo
-from tests.contract.audit.test_tampering import TABLES, Tamperer
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def written(client: Client, world: World, campaign_id: str) -> World:
-    """A tenant with six entries: a campaign that acts, three rules, decisions in two batches."""
+    """A tenant with seven entries: a campaign that acts, three rules, decisions in two batches."""
     await world.person("an")
     for name in ("a", "b", "c"):
         await client.create_rule(world.rule(campaign_id, name=name))
@@ -53,7 +53,12 @@ async def test_entries_come_with_all_that_was_recorded_the_newest_first(
 ) -> None:
     entries = await paged(client, 50)
     kinds = [entry.kind for entry in entries]
-    assert kinds == ["decided", "decided", *["rule_changed"] * 3, "campaign_state_changed"]
+    assert kinds == [
+        *["decided"] * 2,
+        *["rule_changed"] * 3,
+        "campaign_state_changed",
+        "campaign_created",
+    ]
     stored = {
         str(row["entry_id"]): row for kind in set(kinds) for row in await written.entries(kind)
     }
@@ -85,13 +90,13 @@ async def test_sealed_entries_tell_their_place(
     for database in databases:
         await database.close()
     entries = await paged(client, 50)
-    assert [entry.seq for entry in entries] == [6, 5, 4, 3, 2, 1]
-    assert len({entry.seal_hash for entry in entries}) == 6
+    assert [entry.seq for entry in entries] == [7, 6, 5, 4, 3, 2, 1]
+    assert len({entry.seal_hash for entry in entries}) == 7
 
 
 async def test_pages_bring_every_entry_once(client: Client, written: World) -> None:
     everything = await paged(client, 500)
-    for page_size in (1, 2, 5, 6, 7):
+    for page_size in (1, 2, 6, 7, 8):
         assert await paged(client, page_size) == everything, page_size
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
 from leo.decision.v1 import decision_service_pb2 as pb
@@ -84,6 +85,14 @@ async def test_a_campaign_goes_on_and_off_and_ends(client: Client, world: World)
         assert changed == created
     # What changed nothing leaves no trace.
     assert len(await world.entries("campaign_state_changed")) == 4
+
+
+async def test_a_new_campaign_is_in_the_audit_once(client: Client, world: World) -> None:
+    request_id = str(uuid4())
+    created = await client.create_campaign("tet", request_id)
+    await client.create_campaign("tet", request_id)
+    (entry,) = await world.entries("campaign_created")
+    assert orjson.loads(entry["details"]) == {"campaign_id": created.campaign_id, "name": "tet"}
 
 
 @pytest.mark.parametrize("state", ["ACTIVE", "PAUSED"])

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from leo.decision.v1 import decision_service_pb2 as pb
 from leo_sdk import ConflictError, ExistsError, InvalidError, MissingError
+from libs import canonical
 from tests.contract.decision.world import FULL, hours
 
 if TYPE_CHECKING:
@@ -186,5 +189,18 @@ async def test_every_change_is_in_the_audit(client: Client, world: World, campai
     created = await client.create_rule(world.rule(campaign_id))
     await client.update_rule(pb.Rule(rule_id=created.rule_id, priority=1), "priority")
     entries = await world.entries("rule_changed")
-    assert len(entries) == 2
-    assert all(created.rule_id in entry["details"] for entry in entries)
+    details = [orjson.loads(entry["details"]) for entry in entries]
+    assert [(each["rule_id"], each["version"]) for each in details] == [
+        (created.rule_id, 1),
+        (created.rule_id, 2),
+    ]
+    # Each names what was stored by its hash.
+    stored = await world.fetchval(
+        "SELECT array_agg(document::text ORDER BY version) FROM activation_rule_version"
+        " WHERE tenant_id = $1",
+        world.tenant_id,
+    )
+    digests = [
+        hashlib.sha256(canonical.dumps(orjson.loads(document))).hexdigest() for document in stored
+    ]
+    assert [each["digest"] for each in details] == digests

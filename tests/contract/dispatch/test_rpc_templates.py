@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import unicodedata
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
 from leo.dispatch.v1.dispatch_service_pb2 import (
@@ -13,6 +15,7 @@ from leo.dispatch.v1.dispatch_service_pb2 import (
     Template,
 )
 from leo_sdk import ExistsError, InvalidError, LeoRpcError, MissingError, StateError
+from libs import canonical
 from tests.contract.dispatch.world import CHANNEL, World
 
 if TYPE_CHECKING:
@@ -69,6 +72,23 @@ async def test_a_repeated_request_gets_its_first_answer(client: Client, auditor:
     again = await create(client, request_id=request_id)
     assert again == first
     assert await auditor.fetchval("SELECT count(*) FROM message_template") == 1
+
+
+async def test_the_audit_names_what_was_stored_by_its_hash(client: Client, auditor: Any) -> None:
+    request_id = str(uuid4())
+    created = await create(client, request_id=request_id)
+    await create(client, request_id=request_id)
+    (entry,) = await auditor.fetch("SELECT * FROM audit_entry WHERE kind = 'template_created'")
+    stored = await auditor.fetchrow(
+        "SELECT channel, provider_template_id, data FROM message_template"
+    )
+    content = dict(stored) | {"data": orjson.loads(stored["data"])}
+    assert orjson.loads(entry["details"]) == {
+        "template_id": created.template_id,
+        "name": created.name,
+        "version": 1,
+        "digest": hashlib.sha256(canonical.dumps(content)).hexdigest(),
+    }
 
 
 async def test_the_same_request_at_once_makes_one_template(client: Client, auditor: Any) -> None:
