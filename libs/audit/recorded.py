@@ -49,15 +49,18 @@ class Form:
     documents: Mapping[str, str]
     erasable: Sequence[str] = ()
     later: Sequence[str] = ()
-    # What stands before each document and behind it.
+    # Where each document belongs and what stands before it, and what is left out, as written.
     _marks: Sequence[tuple[bytes, bytes]] = field(init=False)
+    _left_out: Sequence[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         marks = [
-            (f',"{name}":'.encode(), f',"{follower}":'.encode())
+            (f',"{follower}":'.encode(), f',"{name}":'.encode())
             for name, follower in self.documents.items()
         ]
-        object.__setattr__(self, "_marks", marks)
+        object.__setattr__(self, "_marks", marks[::-1])
+        left_out = [f',"{name}":null'.encode() for name in self.later]
+        object.__setattr__(self, "_left_out", left_out)
 
     def canonical(self, columns: bytes, documents: Sequence[bytes]) -> bytes:
         """The canonical form of one row.
@@ -69,14 +72,14 @@ class Form:
         Raises:
             ValueError: a document has no canonical form, which no service would have stored.
         """
-        for name in self.later:
-            columns = columns.replace(b',"%b":null' % name.encode(), b"")
-        pieces: list[bytes] = []
-        for mark, document in zip(self._marks, documents, strict=True):
-            # A quote within a text is escaped, so this stands where the column is, and only there.
-            before, _, columns = columns.partition(mark[1])
-            pieces += (before, mark[0], _canonical_document(document), mark[1])
-        return b"".join((*pieces, columns))
+        for left_out in self._left_out:
+            columns = columns.replace(left_out, b"")
+        # From behind, because what stands in a document may look like a column: a place is looked
+        # for before any of them. A quote within a text is escaped, so it is found where it is.
+        for (follower, name), document in zip(self._marks, reversed(documents), strict=True):
+            written = name + _canonical_document(document) + follower
+            columns = columns.replace(follower, written, 1)
+        return columns
 
     def holds_erasable(self, columns: bytes, documents: Sequence[bytes]) -> bool:
         """Whether a column that an erasure nulls is not null."""
