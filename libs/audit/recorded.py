@@ -29,11 +29,12 @@ NULL: Final = b"\\N"
 _COMMON_LENGTH: Final = 300
 _ESCAPE: Final = re.compile(rb"\\([^N])", re.DOTALL)
 _LETTERS: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-# Two, because a search for one leading character is the fast kind.
-_NUMBER: Final = re.compile(rb" -?\d+(?:\.|\d{15})")
-_FIRST_NUMBER: Final = re.compile(rb"\[-?\d+(?:\.|\d{15})")
-# All bytes but those that begin a character beyond the basic plane.
-_BASIC_PLANE: Final = bytes(range(0xF0))
+# It begins with the point because a search for one leading character is the fast kind.
+_FRACTION: Final = re.compile(rb"\.\d+(?:[,\]}]|$)")
+# Digits, and what begins a character beyond the basic plane in UTF-8, as one byte each.
+_KINDS: Final = bytes(
+    ord("0") if byte in b"0123456789" else 0xF0 if byte >= 0xF0 else ord(" ") for byte in range(256)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +115,9 @@ def _canonical(text: bytes) -> bytes:
     # orjson, told to sort keys, writes the canonical bytes, unless there are numbers with a
     # fraction or of sixteen digits, or characters beyond the basic plane, which UTF-8 and UTF-16
     # sort differently. What only looks so, within a text, costs a little time. PostgreSQL writes
-    # numbers without an exponent, behind a space or a bracket.
-    if (
-        _NUMBER.search(text)
-        or _FIRST_NUMBER.search(text)
-        or not (text.isascii() or not text.translate(None, _BASIC_PLANE))
-    ):
+    # numbers without an exponent, and a comma or a bracket behind them.
+    kinds = text.translate(_KINDS)
+    if b"0" * 16 in kinds or b"\xf0" in kinds or _FRACTION.search(text):
         return canonical.dumps(exact(document))
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 

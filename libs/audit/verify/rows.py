@@ -62,25 +62,16 @@ class RowsCheck:
 
     def take(self, lines: Sequence[bytes]) -> None:
         """Lines of COPY's text, as the statements of queries.sql tell rows."""
-        canonical = self._form.canonical
+        canonical, opened = self._form.canonical, self._open
         self.row_count += len(lines)
-        for line in lines:
-            (
-                entry_id,
-                number,
-                salt,
-                table,
-                count,
-                its_root,
-                tenant_id,
-                columns,
-                *documents,
-            ) = fields_of(line)
+        for fields in map(fields_of, lines):
+            entry_id, number, salt, table, count, its_root, tenant_id, columns = fields[:8]
+            documents = fields[8:]
             if table != self._table:
                 detail = "a row names it, but it is not there or records another table"
                 self._find("row_unrecorded", tenant_id, entry_id, detail)
                 continue
-            tree = self._open.get(entry_id)
+            tree = opened.get(entry_id)
             if tree is None:
                 tree = self._begin(tenant_id, entry_id, int(count), its_root)
             place = -1 if number == NULL else int(number)
@@ -89,7 +80,7 @@ class RowsCheck:
                 self._find("row_returned", tenant_id, entry_id, detail)
                 if not tree.leaves:
                     # Those that are left have not come yet, or have all come.
-                    del self._open[entry_id]
+                    del opened[entry_id]
                 continue
             if place in tree.leaves:
                 detail = f"two rows claim place {place}"
