@@ -32,8 +32,9 @@ _LETTERS: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\
 # It begins with the point because a search for one leading character is the fast kind.
 _FRACTION: Final = re.compile(rb"\.\d+(?:[,\]}]|$)")
 # Digits, and what begins a character beyond the basic plane in UTF-8, as one byte each.
+_BEYOND: Final = 0xF0
 _KINDS: Final = bytes(
-    ord("0") if byte in b"0123456789" else 0xF0 if byte >= 0xF0 else ord(" ") for byte in range(256)
+    ord("0") if byte in b"0123456789" else _BEYOND if byte >= _BEYOND else 0 for byte in range(256)
 )
 
 
