@@ -29,11 +29,13 @@ NULL: Final = b"\\N"
 _COMMON_LENGTH: Final = 300
 _ESCAPE: Final = re.compile(rb"\\([^N])", re.DOTALL)
 _LETTERS: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-# Two, because a search for one leading character is the fast kind.
-_NUMBER: Final = re.compile(rb" -?\d+(?:\.|\d{15})")
-_FIRST_NUMBER: Final = re.compile(rb"\[-?\d+(?:\.|\d{15})")
-# All bytes but those that begin a character beyond the basic plane.
-_BASIC_PLANE: Final = bytes(range(0xF0))
+# It begins with the point because a search for one leading character is the fast kind.
+_FRACTION: Final = re.compile(rb"\.\d+(?:[,\]}]|$)")
+# Digits, and what begins a character beyond the basic plane in UTF-8, as one byte each.
+_BEYOND: Final = 0xF0
+_KINDS: Final = bytes(
+    ord("0") if byte in b"0123456789" else _BEYOND if byte >= _BEYOND else 0 for byte in range(256)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +51,18 @@ class Form:
     documents: Mapping[str, str]
     erasable: Sequence[str] = ()
     later: Sequence[str] = ()
-    # What stands before each document and behind it.
+    # Where each document belongs and what stands before it, and what is left out, as written.
     _marks: Sequence[tuple[bytes, bytes]] = field(init=False)
+    _left_out: Sequence[bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         marks = [
-            (f',"{name}":'.encode(), f',"{follower}":'.encode())
+            (f',"{follower}":'.encode(), f',"{name}":'.encode())
             for name, follower in self.documents.items()
         ]
-        object.__setattr__(self, "_marks", marks)
+        object.__setattr__(self, "_marks", marks[::-1])
+        left_out = [f',"{name}":null'.encode() for name in self.later]
+        object.__setattr__(self, "_left_out", left_out)
 
     def canonical(self, columns: bytes, documents: Sequence[bytes]) -> bytes:
         """The canonical form of one row.
@@ -69,14 +74,14 @@ class Form:
         Raises:
             ValueError: a document has no canonical form, which no service would have stored.
         """
-        for name in self.later:
-            columns = columns.replace(b',"%b":null' % name.encode(), b"")
-        pieces: list[bytes] = []
-        for mark, document in zip(self._marks, documents, strict=True):
-            # A quote within a text is escaped, so this stands where the column is, and only there.
-            before, _, columns = columns.partition(mark[1])
-            pieces += (before, mark[0], _canonical_document(document), mark[1])
-        return b"".join((*pieces, columns))
+        for left_out in self._left_out:
+            columns = columns.replace(left_out, b"")
+        # From behind, because what stands in a document may look like a column: a place is looked
+        # for before any of them. A quote within a text is escaped, so it is found where it is.
+        for (follower, name), document in zip(self._marks, reversed(documents), strict=True):
+            written = name + _canonical_document(document) + follower
+            columns = columns.replace(follower, written, 1)
+        return columns
 
     def holds_erasable(self, columns: bytes, documents: Sequence[bytes]) -> bool:
         """Whether a column that an erasure nulls is not null."""
@@ -111,12 +116,9 @@ def _canonical(text: bytes) -> bytes:
     # orjson, told to sort keys, writes the canonical bytes, unless there are numbers with a
     # fraction or of sixteen digits, or characters beyond the basic plane, which UTF-8 and UTF-16
     # sort differently. What only looks so, within a text, costs a little time. PostgreSQL writes
-    # numbers without an exponent, behind a space or a bracket.
-    if (
-        _NUMBER.search(text)
-        or _FIRST_NUMBER.search(text)
-        or not (text.isascii() or not text.translate(None, _BASIC_PLANE))
-    ):
+    # numbers without an exponent, and a comma or a bracket behind them.
+    kinds = text.translate(_KINDS)
+    if b"0" * 16 in kinds or b"\xf0" in kinds or _FRACTION.search(text):
         return canonical.dumps(exact(document))
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 

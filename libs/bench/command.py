@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -19,6 +19,7 @@ from rich.markup import escape
 
 import leo_sdk
 from libs.bench.audit import measure_audit
+from libs.bench.audit_cost import WITHOUT_AUDIT, measure_audit_cost
 from libs.bench.database import measure_database
 from libs.bench.errors import BenchError
 from libs.bench.ingest import measure_ingest
@@ -32,7 +33,7 @@ from libs.supervisor.state import data_folder
 from libs.supervisor.table import SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
     from libs.supervisor.running import RunningStack
 
@@ -156,6 +157,36 @@ def audit(
     )
 
 
+@app.command("audit-cost")
+def audit_cost(
+    *,
+    tenants: int = typer.Option(2, min=1, help="So many tenants, each with"),
+    profiles: int = typer.Option(2000, min=1, help="so many people, who all agreed to messages."),
+    events: int = typer.Option(6000, min=100, help="A round is so many events,"),
+    repeats: int = typer.Option(5, min=1, help="and there are so many with the chain and without."),
+    as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
+) -> None:
+    """The rate of the main job with the audit chain and without it, in turns.
+
+    Two stacks of the bench's own. In the one without, the services compute no leaf and no root,
+    append no entry, nothing is sealed, and the database looks for no entry that a row names.
+    """
+    _report(
+        lambda audited, unaudited, say: measure_audit_cost(
+            audited,
+            unaudited,
+            tenant_count=tenants,
+            profile_count=profiles,
+            event_count=events,
+            repeat_count=repeats,
+            say=say,
+        ),
+        here=False,
+        as_json=as_json,
+        stacks=({}, WITHOUT_AUDIT),
+    )
+
+
 @app.command()
 def retention(
     *,
@@ -210,18 +241,32 @@ class _Figures(Protocol):
 
 
 def _report(
-    measure: Callable[[RunningStack, Callable[[str], None]], Coroutine[Any, Any, _Figures]],
+    measure: Callable[..., Coroutine[Any, Any, _Figures]],
     *,
     here: bool,
     as_json: bool,
     leave_out: Sequence[str] = (),
+    stacks: Sequence[Mapping[str, str]] = ({},),
     run: Callable[[Coroutine[Any, Any, _Figures]], _Figures] = asyncio.run,
 ) -> None:
-    """Measure on a stack, without the services `leave_out`, and show what was found."""
+    """Measure, and show what was found.
+
+    Args:
+        measure: takes the stacks, and what shows progress.
+        here: on the stack of this data folder.
+        leave_out: services that the stacks do without.
+        stacks: the further variables of each.
+    """
     progress = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        with _stack(here=here, leave_out=leave_out, say=progress.print) as stack:
-            report = run(measure(stack, progress.print))
+        with ExitStack() as running:
+            found = [
+                running.enter_context(
+                    _stack(here=here, leave_out=leave_out, settings=settings, say=progress.print)
+                )
+                for settings in stacks
+            ]
+            report = run(measure(*found, progress.print))
     except (BenchError, StartError, leo_sdk.LeoRpcError) as error:
         progress.print(f"[red]The bench failed:[/red] {escape(str(error))}")
         raise typer.Exit(1) from None
@@ -233,7 +278,11 @@ def _report(
 
 @contextmanager
 def _stack(
-    *, here: bool, leave_out: Sequence[str], say: Callable[[str], None]
+    *,
+    here: bool,
+    leave_out: Sequence[str],
+    settings: Mapping[str, str],
+    say: Callable[[str], None],
 ) -> Iterator[RunningStack]:
     """The stack to measure: a fresh one on free ports that is gone afterwards, or the one here."""
     if here:
@@ -245,8 +294,8 @@ def _stack(
     # Under root PostgreSQL runs as another user, who must be able to walk to its folder.
     folder.chmod(0o711)
     try:
-        settings = {"LEO_SUPERVISOR_LEAVE_OUT": json.dumps(list(leave_out))}
-        yield find_or_start(folder, say=say, free_ports=True, settings=settings)
+        without = {"LEO_SUPERVISOR_LEAVE_OUT": json.dumps(list(leave_out))}
+        yield find_or_start(folder, say=say, free_ports=True, settings={**settings, **without})
     finally:
         leo(folder, "down")
         shutil.rmtree(folder, ignore_errors=True)

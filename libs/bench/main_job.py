@@ -36,11 +36,11 @@ _QUERIES = load_queries(__file__)
 QUIET_TIMEOUT: Final = timedelta(minutes=5)
 EVALUATION_COUNT: Final = 10_000
 # The first events fill caches and pools.
-_WARM_UP_EVENT_COUNT: Final = 200
+WARM_UP_EVENT_COUNT: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
     """One part of the bench, and everything that it needs."""
 
     stack: RunningStack
@@ -82,21 +82,21 @@ async def measure_main_job(
             channel=channel,
             say=say,
         )
-        run = _Run(stack, auditor, tenants)
-        await _send_streams(run, "warm-up", _WARM_UP_EVENT_COUNT)
+        run = Run(stack, auditor, tenants)
+        await send_streams(run, "warm-up", WARM_UP_EVENT_COUNT)
         await rest(run.stack, run.auditor)
 
         before = await read_meter(stack, auditor)
-        began_at = await _send_streams(run, "rate", event_count)
+        began_at = await send_streams(run, "rate", event_count)
         at_rest_at = await rest(run.stack, run.auditor)
         after = await read_meter(stack, auditor)
-        accepted_at = await _acceptances(run, "rate", event_count)
+        accepted_at = await acceptances(run, "rate", event_count)
         rate = event_count / (max(accepted_at.values()) - began_at).total_seconds()
         say(f"rate: {rate:,.0f}/s over {event_count:,} events")
 
         due_at = await _send_paced(run, "latency", rate / 10, seconds)
         await rest(run.stack, run.auditor)
-        accepted_at = await _acceptances(run, "latency", len(due_at))
+        accepted_at = await acceptances(run, "latency", len(due_at))
         latencies = [(accepted_at[event_id] - due).total_seconds() for event_id, due in due_at]
         say(f"latency: over {len(latencies):,} events at {rate / 10:,.0f}/s")
 
@@ -147,7 +147,7 @@ def evaluate_rules() -> list[float]:
     return taken
 
 
-async def _send_streams(run: _Run, source: str, event_count: int) -> datetime:
+async def send_streams(run: Run, source: str, event_count: int) -> datetime:
     """Send events as fast as they are taken, a stream for each tenant; when the first one went."""
     began_at = datetime.now(UTC)
 
@@ -163,7 +163,7 @@ async def _send_streams(run: _Run, source: str, event_count: int) -> datetime:
 
 
 async def _send_paced(
-    run: _Run, source: str, per_second: float, seconds: float
+    run: Run, source: str, per_second: float, seconds: float
 ) -> list[tuple[UUID, datetime]]:
     """Send one event after another at its time, whatever became of those before it.
 
@@ -202,7 +202,7 @@ async def rest(stack: RunningStack, auditor: asyncpg.Connection) -> datetime:
     return at_rest_at
 
 
-async def _acceptances(run: _Run, source: str, event_count: int) -> dict[UUID, datetime]:
+async def acceptances(run: Run, source: str, event_count: int) -> dict[UUID, datetime]:
     """When the provider accepted the message of each event, by the provider's own log."""
     witnessed = {row.reference: row.accepted_at for row in read_witness(run.stack.witness_file)}
     rows = [

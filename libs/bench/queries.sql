@@ -230,3 +230,24 @@ FROM marketing_event
 WHERE tenant_id = :tenant_id AND profile_ext_id = :ext_id AND occurred_at >= :since
 ORDER BY occurred_at DESC
 LIMIT :count_max;
+
+-- name: cut_loose_from_audit#
+-- So that rows may name entries that are not there.
+DO $$
+DECLARE
+    key record;
+BEGIN
+    FOR key IN
+        SELECT conrelid::regclass AS relation, conname
+        FROM pg_constraint
+        WHERE confrelid = 'audit_entry'::regclass AND contype = 'f'
+    LOOP
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', key.relation, key.conname);
+    END LOOP;
+END
+$$;
+
+-- name: count_recorded^
+SELECT
+    (SELECT count(*) FROM audit_entry) AS entries,
+    (SELECT count(*) FROM audit_seal) AS seals;

@@ -103,6 +103,26 @@ def test_the_audit_is_measured_verified_and_removed() -> None:
     assert "Removed /" in run.stderr
 
 
+def test_what_the_audit_chain_costs_is_measured_on_two_stacks_which_are_removed() -> None:
+    run = subprocess.run(
+        [
+            *(LEO, "bench", "audit-cost", "--tenants", "1", "--profiles", "20"),
+            *("--events", "100", "--repeats", "2", "--json"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # It fails by itself where the one has no entries, or the other one has any.
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert [item["way"] for item in found["rounds"]] == ["with", "without", "without", "with"]
+    rates = found["accepted_per_second"]
+    assert found["cost_ratio"] == 1 - rates["with"] / rates["without"]
+    assert all(item["cost"]["wal_bytes"] > 0 for item in found["rounds"])
+    assert run.stderr.count("Removed /") == 2
+
+
 def test_the_stores_are_measured_beside_the_bare_inserts_counted_and_removed() -> None:
     run = subprocess.run(
         [

@@ -28,6 +28,8 @@ def as_jsonb(value: Any) -> bytes:
         # Numbers that writers differ about.
         {"a": 1.0, "b": 0.1, "c": -0.5, "d": [1.5, 2]},
         [0.25],
+        0.5,
+        {"a": [2.5, {"b": 3.25}], "c": "1.5, 2.5] 3.5}"},
         {"a": 9007199254740991, "b": 9007199254740993, "c": 2**63 - 1},
         # Keys that encodings sort differently, and others.
         {"\ue000": 1, "\U0001f600": 2, "é": 3, "z": 4},

@@ -182,7 +182,7 @@ class _Way:
 
         def take(lines: Sequence[bytes]) -> None:
             for line in lines:
-                columns, *documents = fields_of(line)[8:]
+                columns, *documents = fields_of(line)[10:]
                 found.append(ENTRY.canonical(columns, documents))
 
         arguments = (self._tenant_id, entry_id, 1, 0)

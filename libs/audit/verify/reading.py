@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 QUERIES = load_queries(__file__)
 
 # What is read as text is read in one form; and what is hashed in joins may take some memory.
-_SESSION: Final = {
+_SESSION: Final[Mapping[str, str]] = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",
     "bytea_output": "hex",
     "work_mem": "64MB",
     "application_name": "leo-audit-verify",
+}
+# Whole tables are joined whole. Statistics that lag behind what was written suggest to look rows up
+# one by one, which takes a hundred times as long; and the work is dealt out already.
+WHOLE_TABLES: Final[Mapping[str, str]] = {
+    "enable_nestloop": "off",
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
 }
 
 
@@ -49,9 +56,11 @@ class Progress:
 
 
 @asynccontextmanager
-async def snapshot_of(dsn: str, snapshot: str | None = None) -> AsyncIterator[Any]:
+async def snapshot_of(
+    dsn: str, snapshot: str | None = None, *, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Any]:
     """A connection that sees the database as it is now, or as another one sees it."""
-    connection = await asyncpg.connect(dsn, server_settings=_SESSION)
+    connection = await asyncpg.connect(dsn, server_settings={**_SESSION, **(settings or {})})
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             if snapshot is not None:

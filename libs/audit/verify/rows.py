@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from binascii import unhexlify
+from collections import Counter
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -44,11 +45,13 @@ class RowsCheck:
 
     Attributes:
         row_count: how many rows there were.
+        entry_count: of how many entries.
         findings: of entries whose rows do not bear them out.
     """
 
     def __init__(self, table: str, form: Form, erased: Erased, removed: Removed) -> None:
         self.row_count = 0
+        self.entry_count = 0
         self.findings: list[Finding] = []
         self._table = table.encode()
         self._form = form
@@ -59,25 +62,16 @@ class RowsCheck:
 
     def take(self, lines: Sequence[bytes]) -> None:
         """Lines of COPY's text, as the statements of queries.sql tell rows."""
-        canonical = self._form.canonical
+        canonical, opened = self._form.canonical, self._open
         self.row_count += len(lines)
-        for line in lines:
-            (
-                entry_id,
-                number,
-                salt,
-                table,
-                count,
-                its_root,
-                tenant_id,
-                columns,
-                *documents,
-            ) = fields_of(line)
+        for fields in map(fields_of, lines):
+            entry_id, number, salt, table, count, its_root, tenant_id, columns = fields[:8]
+            documents = fields[8:]
             if table != self._table:
                 detail = "a row names it, but it is not there or records another table"
                 self._find("row_unrecorded", tenant_id, entry_id, detail)
                 continue
-            tree = self._open.get(entry_id)
+            tree = opened.get(entry_id)
             if tree is None:
                 tree = self._begin(tenant_id, entry_id, int(count), its_root)
             place = -1 if number == NULL else int(number)
@@ -86,7 +80,7 @@ class RowsCheck:
                 self._find("row_returned", tenant_id, entry_id, detail)
                 if not tree.leaves:
                     # Those that are left have not come yet, or have all come.
-                    del self._open[entry_id]
+                    del opened[entry_id]
                 continue
             if place in tree.leaves:
                 detail = f"two rows claim place {place}"
@@ -110,11 +104,6 @@ class RowsCheck:
         self._begin(tenant_id.encode(), entry_id.encode(), count, its_root.encode())
         self._close(entry_id.encode())
 
-    def take_returned(self, tenant_id: str, entry_id: str) -> None:
-        """An entry all of whose rows were removed, and some are there."""
-        detail = "all its rows were removed, and some are there again"
-        self._find("row_returned", tenant_id.encode(), entry_id.encode(), detail)
-
     def end(self) -> None:
         """All rows were taken: what is still open lacks some, or has too many."""
         for entry_id in list(self._open):
@@ -123,6 +112,7 @@ class RowsCheck:
     def _begin(self, tenant_id: bytes, entry_id: bytes, count: int, its_root: bytes) -> _Tree:
         ranges = self._removed.get((tenant_id.decode(), entry_id.decode()), ())
         removed = frozenset[int]().union(*ranges)
+        self.entry_count += 1
         tree = self._open[entry_id] = _Tree(tenant_id, count, its_root, {}, removed)
         return tree
 
@@ -178,23 +168,27 @@ class EntriesCheck:
     Attributes:
         entry_count: how many entries there were.
         unsealed_count: those that wait for their seal, and not for too long.
+        expected: of how many there should be rows, by table.
     """
 
     def __init__(self) -> None:
         self.entry_count = 0
         self.unsealed_count = 0
+        self.expected = Counter[str]()
         self.findings: list[Finding] = []
 
     def take(self, lines: Sequence[bytes]) -> None:
         """Lines of COPY's text, as `entries` of queries.sql tells them."""
         for line in lines:
             seq, sealed_tenant, sealed_entry, digest, *entry = fields_of(line)
-            tenant_id, entry_id, its_root, is_late, columns, *documents = entry
+            tenant_id, entry_id, its_root, is_late, table, count, columns, *documents = entry
             if entry_id == NULL:
                 detail = "it was sealed, and is not there"
                 self._find("entry_missing", sealed_tenant, sealed_entry, seq, detail)
                 continue
             self.entry_count += 1
+            if table != NULL and count != b"0":
+                self.expected[table.decode()] += 1
             if digest == NULL:
                 if is_late == _TRUE:
                     detail = "it has no seal after five seconds"

@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import signal
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from libs.audit.recorded import RECORDED
 from libs.audit.verify.findings import Finding, in_order
 from libs.audit.verify.reading import (
     QUERIES,
+    WHOLE_TABLES,
     Progress,
     copied,
     erased_leaves,
@@ -82,6 +84,9 @@ class _PartResult:
     entry_count: int = 0
     unsealed_count: int = 0
     row_counts: dict[str, int] = field(default_factory=dict)
+    # Of entries that should have rows, and of those of which rows were seen; by table.
+    expected: Counter[str] = field(default_factory=Counter)
+    seen: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -117,7 +122,7 @@ async def verify(
     # Before the snapshot: whatever is in a file was committed by then.
     checkpoints, findings = _read(checkpoint_files, tenant_id)
     started = time.monotonic()
-    async with snapshot_of(dsn) as connection:
+    async with snapshot_of(dsn, settings=WHOLE_TABLES) as connection:
         snapshot = await QUERIES.export_snapshot(connection)
         chain = ChainCheck(checkpoints)
 
@@ -135,14 +140,17 @@ async def verify(
             )
             for part in range(process_count)
         ]
-        if process_count == 1:
-            results = [await _verify_part(parts[0], progress)]
-        else:
-            results = await _in_processes(parts, progress)
+        work = _in_processes(parts, progress) if process_count > 1 else _here(parts, progress)
+        # What one statement finds is looked for meanwhile.
+        results, unrecorded = await asyncio.gather(
+            work, _unrecorded_deliveries(connection, tenant_id)
+        )
         findings += chain.findings
         for result in results:
             findings += result.findings
-        findings += await _unrecorded_deliveries(connection, tenant_id)
+        findings += unrecorded
+        findings += await _returned(connection, tenant_id)
+        findings += await _without_rows(connection, tenant_id, results)
         findings = await _with_seqs(connection, findings)
     rows = {name: sum(result.row_counts[name] for result in results) for name in RECORDED}
     checked = Checked(
@@ -173,44 +181,31 @@ async def _verify_part(part: _Part, progress: Progress) -> _PartResult:
     result = _PartResult()
     # Of every entry.
     dealt = (part.tenant_id, None, part.part_count, part.part)
-    async with snapshot_of(part.dsn, part.snapshot) as connection:
+    async with snapshot_of(part.dsn, part.snapshot, settings=WHOLE_TABLES) as connection:
         entries = EntriesCheck()
         await stream(connection, copied("entries"), dealt, entries.take, progress)
         result.entry_count, result.unsealed_count = entries.entry_count, entries.unsealed_count
         result.findings += entries.findings
+        result.expected = entries.expected
         erased = await erased_leaves(connection, part.tenant_id)
-        # One process looks also at entries without rows, of every part.
-        which = {} if part.part == 0 else {"part": part.part, "part_count": part.part_count}
-        removed = await removed_rows(connection, part.tenant_id, **which)
+        removed = await removed_rows(
+            connection, part.tenant_id, part=part.part, part_count=part.part_count
+        )
         checks = {
             table: RowsCheck(table, form, erased, removed) for table, form in RECORDED.items()
         }
         for table, check in checks.items():
             await stream(connection, copied(table), dealt, check.take, progress)
-        if part.part == 0:
-            async for row in QUERIES.returned(connection, tenant_id=part.tenant_id):
-                checks[row["recorded_table"]].take_returned(row["tenant_id"], row["entry_id"])
-            async for row in QUERIES.without_rows(
-                connection, tenant_id=part.tenant_id, ended_tenant_ids=removed.tenant_ids
-            ):
-                tenant_id, entry_id, table, count, its_root = row.values()
-                if table in checks:
-                    checks[table].take_without_rows(tenant_id, entry_id, count, its_root)
-                else:
-                    result.findings.append(
-                        Finding(
-                            what="table_unknown",
-                            tenant_id=tenant_id,
-                            entry_id=entry_id,
-                            subject=table,
-                            detail="it records a table that this version cannot verify",
-                        )
-                    )
         for table, check in checks.items():
             check.end()
             result.row_counts[table] = check.row_count
+            result.seen[table] = check.entry_count
             result.findings += check.findings
     return result
+
+
+async def _here(parts: Sequence[_Part], progress: Progress) -> list[_PartResult]:
+    return [await _verify_part(part, progress) for part in parts]
 
 
 _in_process: Progress | None = None
@@ -256,6 +251,54 @@ async def _unrecorded_deliveries(connection: Any, tenant_id: UUID | None) -> lis
             connection, tenant_id=tenant_id, ended_tenant_ids=ended
         )
     ]
+
+
+async def _returned(connection: Any, tenant_id: UUID | None) -> list[Finding]:
+    return [
+        Finding(
+            what="row_returned",
+            tenant_id=row["tenant_id"],
+            entry_id=row["entry_id"],
+            subject=row["recorded_table"],
+            detail="all its rows were removed, and some are there again",
+        )
+        async for row in QUERIES.returned(connection, tenant_id=tenant_id)
+    ]
+
+
+async def _without_rows(
+    connection: Any, tenant_id: UUID | None, results: Sequence[_PartResult]
+) -> list[Finding]:
+    """Entries that should have rows, and none is there.
+
+    They are looked for only if there may be some. An entry is counted twice only where a row too
+    many begins it anew, which is a finding by itself.
+    """
+    expected = sum((result.expected for result in results), Counter[str]())
+    seen = sum((result.seen for result in results), Counter[str]())
+    if expected == seen and not any(result.findings for result in results):
+        return []
+    erased = await erased_leaves(connection, tenant_id)
+    removed = await removed_rows(connection, tenant_id)
+    checks = {table: RowsCheck(table, form, erased, removed) for table, form in RECORDED.items()}
+    findings = []
+    async for row in QUERIES.without_rows(
+        connection, tenant_id=tenant_id, ended_tenant_ids=removed.tenant_ids
+    ):
+        of, entry_id, table, count, its_root = row.values()
+        if table in checks:
+            checks[table].take_without_rows(of, entry_id, count, its_root)
+        else:
+            findings.append(
+                Finding(
+                    what="table_unknown",
+                    tenant_id=of,
+                    entry_id=entry_id,
+                    subject=table,
+                    detail="it records a table that this version cannot verify",
+                )
+            )
+    return findings + [finding for check in checks.values() for finding in check.findings]
 
 
 async def _with_seqs(connection: Any, findings: list[Finding]) -> list[Finding]:
