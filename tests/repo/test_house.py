@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +27,7 @@ from libs.simulator.providers import find_providers
 from libs.torture import ways as torture
 from services.dispatch.channels import CHANNELS
 from tests.contract.channels.rigs import RIGS
+from tests.repo.files import ROOT, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
-ROOT = Path(__file__).parents[2]
 REASONS: dict[str, Any] = {
     "leo": door_reasons.ErrorReason,
     "ingest.leo": ingest_reasons.ErrorReason,
@@ -52,21 +50,9 @@ SERVICES: dict[str, ServiceDescriptor] = {
 }
 
 
-def tracked(pattern: str) -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).exists()]
-
-
 def modules(package: ModuleType) -> Iterator[ModuleType]:
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        # The last one takes the audit out of whatever process imports it.
-        skipped = (".protogen", ".leo_sdk", "__main__", "sitecustomize")
+        skipped = (".protogen", ".leo_sdk", "__main__")
         if not any(part in found.name for part in skipped):
             yield importlib.import_module(found.name)
 

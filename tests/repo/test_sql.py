@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.repo.files import ROOT, tracked
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Methods of asyncpg's connections, pools and transactions whose first argument is a statement.
 RUNS = {
@@ -38,17 +40,6 @@ SQL = re.compile(
 DRIVER = re.compile(r"Record|\w+Error")
 # What makes a statement of text, inside the database.
 DYNAMIC = re.compile(r"\bEXECUTE\b|\bDO\s+\$|query_to_xml|dblink|SELECT\s+format\b", re.IGNORECASE)
-
-
-def tracked(pattern: str) -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).exists()]
 
 
 def code() -> list[Path]:
@@ -209,9 +200,7 @@ def test_queries_are_read_from_the_file_beside_their_module() -> None:
 def test_no_query_makes_a_statement_inside_the_database() -> None:
     checked = tracked("services/*queries.sql") + tracked("libs/*queries.sql")
     assert len(checked) > 4
-    # As superuser, to make the roles' passwords and the database itself; as leo_migrate, to take
-    # foreign keys away in a stack of the bench's own.
-    left_out = {ROOT / "libs/postgres/queries.sql", ROOT / "libs/bench/queries.sql"}
     for path in checked:
-        if path not in left_out:
+        # Run as superuser, to make the roles' passwords and the database itself.
+        if path != ROOT / "libs/postgres/queries.sql":
             assert not DYNAMIC.search(path.read_text()), path
