@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 import asyncpg
 from rich.table import Table
@@ -15,8 +15,8 @@ from rich.table import Table
 from libs.bench.cost import cost_between, read_meter
 from libs.bench.errors import BenchError
 from libs.bench.machine import machine, versions
-from libs.bench.main_job import WARM_UP_EVENT_COUNT, Run, acceptances, rest, send_streams
-from libs.bench.workload import RULE_COUNT, make_tenants
+from libs.bench.main_job import Run, acceptances, rest, send_streams, warm_run
+from libs.bench.workload import RULE_COUNT
 from libs.postgres import roles
 from libs.postgres.queries import load_queries
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 _QUERIES = load_queries(__file__)
 # What the stack without the audit is started with.
 WITHOUT_AUDIT: Final = {
-    "PYTHONPATH": str(Path(__file__).parent / "unaudited"),
+    "PYTHONPATH": os.pathsep.join(
+        [str(Path(__file__).parent / "unaudited"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    ),
     "LEO_AUDIT_SEAL": "false",
 }
 WITH: Final = "with"
@@ -135,19 +137,14 @@ async def measure_audit_cost(
     async with AsyncExitStack() as clients:
         runs = {}
         for way, stack in ((WITH, audited), (WITHOUT, unaudited)):
-            auditor = await clients.enter_async_context(stack.auditor())
-            tenants = await make_tenants(
+            runs[way] = await warm_run(
                 stack,
                 clients,
-                run=uuid4().hex[:8],
                 tenant_count=tenant_count,
                 profile_count=profile_count,
                 channel="zalo-template",
                 say=say,
             )
-            runs[way] = Run(stack, auditor, tenants)
-            await send_streams(runs[way], "warm-up", WARM_UP_EVENT_COUNT)
-            await rest(stack, auditor)
         rounds = []
         for repeat in range(repeat_count):
             # What the machine does to the first of two, it does to the other one next time.

@@ -36,7 +36,7 @@ _QUERIES = load_queries(__file__)
 QUIET_TIMEOUT: Final = timedelta(minutes=5)
 EVALUATION_COUNT: Final = 10_000
 # The first events fill caches and pools.
-WARM_UP_EVENT_COUNT: Final = 200
+_WARM_UP_EVENT_COUNT: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +72,15 @@ async def measure_main_job(
         BenchError: the books do not balance, or it does not come to rest.
     """
     async with AsyncExitStack() as clients:
-        auditor = await clients.enter_async_context(stack.auditor())
-        tenants = await make_tenants(
+        run = await warm_run(
             stack,
             clients,
-            run=uuid4().hex[:8],
             tenant_count=tenant_count,
             profile_count=profile_count,
             channel=channel,
             say=say,
         )
-        run = Run(stack, auditor, tenants)
-        await send_streams(run, "warm-up", WARM_UP_EVENT_COUNT)
-        await rest(run.stack, run.auditor)
-
+        auditor = run.auditor
         before = await read_meter(stack, auditor)
         began_at = await send_streams(run, "rate", event_count)
         at_rest_at = await rest(run.stack, run.auditor)
@@ -121,6 +116,43 @@ async def measure_main_job(
         cost=cost_between(before, after, event_count),
         about={"machine": machine(), "versions": versions(), "postgresql": settings},
     )
+
+
+async def warm_run(
+    stack: RunningStack,
+    clients: AsyncExitStack,
+    *,
+    tenant_count: int,
+    profile_count: int,
+    channel: str,
+    say: Callable[[str], None],
+) -> Run:
+    """Make tenants, let some events through, and wait until they are at rest.
+
+    Args:
+        stack: a healthy stack; tenants of the bench's own are made in it.
+        clients: closes what the run has open.
+        tenant_count, profile_count: how many tenants, with so many people each.
+        channel: by which the messages go.
+        say: shows progress.
+
+    Raises:
+        BenchError: the books do not balance, or it does not come to rest.
+    """
+    auditor = await clients.enter_async_context(stack.auditor())
+    tenants = await make_tenants(
+        stack,
+        clients,
+        run=uuid4().hex[:8],
+        tenant_count=tenant_count,
+        profile_count=profile_count,
+        channel=channel,
+        say=say,
+    )
+    run = Run(stack, auditor, tenants)
+    await send_streams(run, "warm-up", _WARM_UP_EVENT_COUNT)
+    await rest(stack, auditor)
+    return run
 
 
 def evaluate_rules() -> list[float]:
