@@ -95,44 +95,34 @@ class Results:
 
     async def reconcile(self, tenant_id: UUID) -> int:
         """End attempts whose lease ran out, without an answer; how many there were."""
-        async with self._database.tenant(tenant_id, must_exist=False) as connection:
-            expired = [
-                Attempted(
-                    delivery_id=row["delivery_id"],
-                    attempt=row["attempt_count"],
-                    epoch=row["epoch"],
-                    channel=row["channel"],
-                    result=LEASE_RAN_OUT,
-                )
-                async for row in _QUERIES.select_expired(
-                    connection, tenant_id=tenant_id, count_max=EXPIRED_COUNT_MAX
-                )
-            ]
-            if expired:
-                await self._write(connection, tenant_id, expired)
-        return len(expired)
+        return await self._end_unanswered(tenant_id, _QUERIES.select_expired, LEASE_RAN_OUT)
 
     async def end_restored(self, tenant_id: UUID) -> int:
         """End attempts that were under way when a backup was made; how many there were.
 
         None is made again: a key that the provider knew then it may not know any more.
         """
+        return await self._end_unanswered(tenant_id, _QUERIES.select_sending, RESTORED, again=False)
+
+    async def _end_unanswered(
+        self, tenant_id: UUID, select: Any, result: SendResult, *, again: bool = True
+    ) -> int:
         async with self._database.tenant(tenant_id, must_exist=False) as connection:
-            restored = [
+            unanswered = [
                 Attempted(
                     delivery_id=row["delivery_id"],
                     attempt=row["attempt_count"],
                     epoch=row["epoch"],
                     channel=row["channel"],
-                    result=RESTORED,
+                    result=result,
                 )
-                async for row in _QUERIES.select_sending(
+                async for row in select(
                     connection, tenant_id=tenant_id, count_max=EXPIRED_COUNT_MAX
                 )
             ]
-            if restored:
-                await self._write(connection, tenant_id, restored, again=False)
-        return len(restored)
+            if unanswered:
+                await self._write(connection, tenant_id, unanswered, again=again)
+        return len(unanswered)
 
     async def _write(
         self,
