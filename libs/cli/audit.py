@@ -24,8 +24,8 @@ from libs.audit.verify.reading import Progress
 from libs.cli.database import connected, dsn_of
 from libs.cli.errors import CommandError, UsageError
 from libs.cli.tokens import tenant_id_of
+from libs.fields.paging import PAGE_SIZE_MAX, PageTokenError, page_of, token_of
 from libs.postgres import roles
-from libs.rpc.paging import PAGE_SIZE_MAX, PageTokenError, page_of, token_of
 from libs.supervisor.audit import checkpoint_file, public_key_file
 from libs.supervisor.state import data_folder
 

@@ -14,10 +14,10 @@ from google.protobuf.struct_pb2 import Struct
 from leo.decision.v1 import decision_service_pb2 as pb
 from libs import fields
 from libs.fields import Fields, check_batch_count, unstorable
+from libs.fields.paging import PageTokenError, page_of, refusal_of, token_of
 from libs.quiet_hours import QuietHours
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
-from libs.rpc.paging import PageTokenError, page_of, refusal_of, token_of
 from libs.rpc.status import status_of
 from services.decision.domain.audit_entry import AuditFilter
 from services.decision.domain.campaign import NewCampaign, check_campaign
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
+    from libs.fields.paging import Page
     from libs.rpc.errors import LeoError
-    from libs.rpc.paging import Page
     from services.decision.domain.audit_entry import AuditEntry
     from services.decision.domain.campaign import Campaign, State
     from services.decision.domain.launching import CampaignLaunch, Estimate
@@ -196,7 +196,7 @@ def list_page_of(request: pb.ListRulesRequest) -> tuple[Page, tuple[int, str, UU
         if not page.after:
             return page, None
         priority, name, rule_id = page.after
-        if unstorable(name) or abs(int(priority)) > PRIORITY_MAX:
+        if abs(int(priority)) > PRIORITY_MAX:
             raise PageTokenError
         return page, (int(priority), name, UUID(rule_id))
     except ValueError as error:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from leo.decision.v1 import decision_service_pb2 as pb
 from leo.decision.v1.decision_service_pb2_grpc import DecisionServiceServicer
 from libs.auth.caller import current_origin, current_tenant
+from libs.fields.paging import token_of
 from libs.rpc.call import current_call
-from libs.rpc.paging import token_of
 from services.decision import messages, usecases
 from services.decision.usecases import Activation
 

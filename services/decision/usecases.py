@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from libs.rpc.paging import Page
+    from libs.fields.paging import Page
     from libs.rpc.requests import Origin
     from services.decision.domain.audit_entry import AuditEntry, AuditFilter
     from services.decision.domain.campaign import Campaign, NewCampaign, State

@@ -10,9 +10,9 @@ from uuid import UUID
 from leo.dispatch.v1 import dispatch_service_pb2 as pb
 from libs import fields
 from libs.fields import Fields, check_batch_count
+from libs.fields.paging import page_of, refusal_of
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
-from libs.rpc.paging import page_of, refusal_of
 from libs.rpc.status import status_of
 from services.dispatch.domain.account import Credentials, NewAccount, check_account
 from services.dispatch.domain.delivery import ReceiptRequest

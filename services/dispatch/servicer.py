@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from leo.dispatch.v1 import dispatch_service_pb2 as pb
 from leo.dispatch.v1.dispatch_service_pb2_grpc import DispatchServiceServicer
 from libs.auth.caller import current_origin, current_tenant
+from libs.fields.paging import token_of
 from libs.postgres.batcher import Batcher
 from libs.rpc.call import current_call
-from libs.rpc.paging import token_of
 from services.dispatch import messages, usecases
 from services.dispatch.domain.limits import RECEIPT_BATCH_COUNT_MAX
 

@@ -9,8 +9,8 @@ from leo.ingest.v1 import ingest_service_pb2 as pb
 from leo.ingest.v1.ingest_service_pb2_grpc import IngestServiceServicer
 from libs.auth.caller import current_origin, current_tenant
 from libs.fields import Fields, check_batch_count
+from libs.fields.paging import token_of
 from libs.rpc.call import current_call
-from libs.rpc.paging import token_of
 from services.ingest import messages, usecases
 from services.ingest.domain.limits import (
     EVENT_BATCH_COUNT_MAX,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from uuid_utils.compat import uuid7
 
-from libs.rpc.paging import PAGE_SIZE_MAX, Page
+from libs.fields.paging import PAGE_SIZE_MAX, Page
 from services.ingest.domain.event import Event
 from services.ingest.domain.limits import EVENT_BATCH_COUNT_MAX
 from services.ingest.domain.profile import StoredProfile, VersionedProfile

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 from leo.segment.v1 import segment_service_pb2 as pb
 from libs import fields
-from libs.fields import Fields, unstorable
+from libs.fields import Fields
+from libs.fields.paging import PageTokenError, page_of, refusal_of, token_of
 from libs.rpc import requests
 from libs.rpc.messages import timestamp_of
-from libs.rpc.paging import PageTokenError, page_of, refusal_of, token_of
 from services.segment.domain.segment import NewSegment, Segment, check_segment
 from services.segment.errors import FieldInvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libs.rpc.paging import Page
+    from libs.fields.paging import Page
     from services.segment.domain.snapshot import Member, Snapshot
 
 # Far beyond any snapshot, far below what a bigint takes.
@@ -77,12 +77,9 @@ def member_message(member: Member) -> pb.SnapshotMember:
 def list_page_of(request: pb.ListSegmentsRequest) -> Page:
     """The page that a request asks for. Raises FieldInvalidError."""
     try:
-        page = page_of(request.page_size, request.page_token, key_count=1)
-        if any(map(unstorable, page.after)):
-            raise PageTokenError
+        return page_of(request.page_size, request.page_token, key_count=1)
     except ValueError as error:
         raise FieldInvalidError.of(*refusal_of(error)) from error
-    return page
 
 
 def member_page_of(request: pb.ListSnapshotMembersRequest) -> tuple[int, int]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from leo.segment.v1 import segment_service_pb2 as pb
 from leo.segment.v1.segment_service_pb2_grpc import SegmentServiceServicer
 from libs.auth.caller import current_origin, current_tenant
+from libs.fields.paging import token_of
 from libs.rpc.call import current_call
-from libs.rpc.paging import token_of
 from services.segment import messages, usecases
 
 if TYPE_CHECKING:

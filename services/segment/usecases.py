@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
-    from libs.rpc.paging import Page
+    from libs.fields.paging import Page
     from libs.rpc.requests import Origin, RequestKey
     from services.segment.domain.segment import NewSegment, Segment
     from services.segment.domain.snapshot import Member, Snapshot

@@ -21,8 +21,8 @@ from services.ingest.store.statements import QUERIES
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from libs.fields.paging import Page
     from libs.postgres.database import Connection, Database
-    from libs.rpc.paging import Page
     from libs.rpc.requests import Origin
     from services.ingest.domain.tenant import NewTenant, State
 

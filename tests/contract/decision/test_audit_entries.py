@@ -10,10 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import SecretStr
 
 from leo_sdk import ForbiddenError, InvalidError, timestamp
+from libs.fields.paging import token_of
 from libs.postgres import roles
 from libs.postgres.database import Database
 from libs.postgres.settings import PostgresSettings
-from libs.rpc.paging import token_of
 from services.decision.sealer import Sealer
 
 if TYPE_CHECKING:

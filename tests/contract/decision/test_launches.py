@@ -13,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from leo.decision.v1 import decision_service_pb2 as pb
 from leo_sdk import ForbiddenError, InvalidError, MissingError, StateError
-from libs.rpc.paging import token_of
+from libs.fields.paging import token_of
 from tests.contract.decision.client import counts_of
 from tests.contract.decision.world import CHANNEL, PURPOSE, hours
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from leo_sdk import InvalidError
-from libs.rpc.paging import token_of
+from libs.fields.paging import token_of
 
 if TYPE_CHECKING:
     from tests.contract.decision.client import Client

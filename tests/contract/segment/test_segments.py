@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from leo_sdk import ExistsError, ForbiddenError, InvalidError, MissingError
-from libs.rpc.paging import token_of
+from libs.fields.paging import token_of
 
 if TYPE_CHECKING:
     from tests.contract.segment.client import Client

@@ -13,8 +13,8 @@ import orjson
 import pytest
 
 from leo_sdk import ForbiddenError, InvalidError, MissingError, StateError
+from libs.fields.paging import token_of
 from libs.postgres import roles
-from libs.rpc.paging import token_of
 from tests.contract.segment.conftest import MEMBER_COUNT_MAX
 
 if TYPE_CHECKING:

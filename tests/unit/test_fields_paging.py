@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from libs.rpc.paging import PageSizeError, PageTokenError, page_of, refusal_of, token_of
+from libs.fields.paging import PageSizeError, PageTokenError, page_of, refusal_of, token_of
 
 
 def test_a_token_leads_behind_the_item_that_it_was_made_of() -> None:
@@ -32,6 +32,8 @@ def test_a_negative_size_is_refused() -> None:
         base64.urlsafe_b64encode(b"[1, 2]").decode(),
         base64.urlsafe_b64encode(b'{"a": 1}').decode(),
         base64.urlsafe_b64encode(b"\xff").decode(),
+        # What PostgreSQL cannot hold.
+        token_of("one", "\x00"),
     ],
 )
 def test_a_token_of_something_else_is_refused(token: str) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import orjson
 
+from libs.fields import unstorable
+
 PAGE_SIZE_DEFAULT = 50
 PAGE_SIZE_MAX = 500
 
@@ -63,6 +65,8 @@ def page_of(
     except ValueError as error:
         raise PageTokenError from error
     if not isinstance(keys, list) or [type(key) for key in keys] != [str] * key_count:
+        raise PageTokenError
+    if any(map(unstorable, keys)):
         raise PageTokenError
     return Page(size, tuple(keys))
 
