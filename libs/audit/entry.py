@@ -25,8 +25,8 @@ async def append(
     kind: str,
     actor: str,
     call_id: str,
-    recorded_table: str | None,
-    leaves: Sequence[bytes],
+    recorded_table: str | None = None,
+    leaves: Sequence[bytes] = (),
     details: Mapping[str, object],
 ) -> UUID:
     """Append one entry for everything that the transaction recorded; returns its id.

@@ -181,8 +181,6 @@ class DispatchStore:
                     kind="template_created",
                     actor=origin.actor,
                     call_id=origin.call_id,
-                    recorded_table=None,
-                    leaves=[],
                     details={
                         "template_id": str(row["template_id"]),
                         "name": template.name,
@@ -268,8 +266,6 @@ class DispatchStore:
                 kind="channel_account_set",
                 actor=origin.actor,
                 call_id=origin.call_id,
-                recorded_table=None,
-                leaves=[],
                 details={
                     "account_id": str(account_id),
                     "name": account.name,

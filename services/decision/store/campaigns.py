@@ -79,8 +79,6 @@ class Campaigns:
                     kind="campaign_created",
                     actor=origin.actor,
                     call_id=origin.call_id,
-                    recorded_table=None,
-                    leaves=[],
                     details={"campaign_id": str(campaign_id), "name": campaign.name},
                 )
                 return Campaign(**rows[0])
@@ -296,8 +294,6 @@ class Campaigns:
             kind=kind,
             actor=origin.actor,
             call_id=origin.call_id,
-            recorded_table=None,
-            leaves=[],
             details=dict(details) | {"rule_set_version": version},
         )
 

@@ -85,8 +85,6 @@ class Launches:
                 kind="campaign_launched",
                 actor=origin.actor,
                 call_id=origin.call_id,
-                recorded_table=None,
-                leaves=[],
                 details={
                     "launch_id": str(launch_id),
                     "rule_id": str(rule_id),

@@ -385,8 +385,6 @@ async def end(connection: Connection, tenant_id: UUID, ended: list[Move]) -> Non
         kind="deliveries_ended",
         actor=ACTOR,
         call_id="",
-        recorded_table=None,
-        leaves=[],
         details={
             "deliveries": [[str(each.delivery_id), each.state, each.reason] for each in ended]
         },

@@ -98,8 +98,6 @@ async def settle(connection: Connection, tenant_id: UUID, delivery_ids: Sequence
             kind="delivery_settled",
             actor=ACTOR,
             call_id="",
-            recorded_table=None,
-            leaves=[],
             details={"delivery_id": str(settled.delivery_id), "state": "accepted"},
         )
 

@@ -167,8 +167,6 @@ class Retention:
                 kind="retention_ended",
                 actor=ACTOR,
                 call_id="",
-                recorded_table=None,
-                leaves=[],
                 details={"row_counts": dict(counts)},
             )
 

@@ -119,8 +119,6 @@ class TenantRemoval:
                 kind="tenant_state_changed",
                 actor=ACTOR,
                 call_id="",
-                recorded_table=None,
-                leaves=[],
                 details={"from": "removing", "to": "removed"},
             )
         log.info("tenant removed", tenant_id=str(tenant_id))

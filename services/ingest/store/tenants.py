@@ -61,8 +61,6 @@ class Tenants:
                     kind="tenant_created",
                     actor=origin.actor,
                     call_id=origin.call_id,
-                    recorded_table=None,
-                    leaves=[],
                     details={
                         "name": row["name"],
                         "time_zone": row["time_zone"],
@@ -131,8 +129,6 @@ class Tenants:
                 kind="database_restored",
                 actor=origin.actor,
                 call_id=origin.call_id,
-                recorded_table=None,
-                leaves=[],
                 details={},
             )
             if tenant.state == "active":
@@ -189,8 +185,6 @@ async def _change_state(
         kind="tenant_state_changed",
         actor=origin.actor,
         call_id=origin.call_id,
-        recorded_table=None,
-        leaves=[],
         details={"from": tenant.state, "to": state} | details,
     )
     return replace(tenant, state=state)

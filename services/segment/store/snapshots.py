@@ -240,8 +240,6 @@ async def _close(
         kind="snapshot_created",
         actor=origin.actor,
         call_id=origin.call_id,
-        recorded_table=None,
-        leaves=[],
         details={
             "snapshot_id": str(snapshot.snapshot_id),
             "segment_id": str(snapshot.segment_id),

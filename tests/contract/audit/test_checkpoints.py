@@ -37,8 +37,6 @@ async def append(site: Site, recorded: Recorded) -> None:
             kind="tried",
             actor="a",
             call_id="",
-            recorded_table=None,
-            leaves=[],
             details={},
         )
     await site.seal()

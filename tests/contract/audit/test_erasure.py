@@ -37,8 +37,6 @@ async def erase(site: Site, tamperer: Tamperer, table: str, *, named: bool) -> P
                 kind="rows_erased",
                 actor="an-administrator",
                 call_id="call-9",
-                recorded_table=None,
-                leaves=[],
                 details={"table": table, "rows": [[str(place.entry_id), 0, kept.hex()]]},
             )
     return place
@@ -112,8 +110,6 @@ async def test_an_erasure_with_another_leaf_excuses_nothing(site: Site, tamperer
             kind="rows_erased",
             actor="somebody",
             call_id="",
-            recorded_table=None,
-            leaves=[],
             details={"rows": [[str(place.entry_id), 0, "00" * 32], "nonsense", ["x"], [1, [], {}]]},
         )
     await site.seal()

@@ -237,8 +237,6 @@ async def test_an_entry_that_waits_for_its_seal_is_shown(
             kind="tried",
             actor="a",
             call_id="",
-            recorded_table=None,
-            leaves=[],
             details={},
         )
     (entry,) = json.loads((await leo("show", "--kind", "tried", "--json")).stdout)["entries"]

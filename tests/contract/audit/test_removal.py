@@ -87,8 +87,6 @@ async def append(site: Site, tenant_id: UUID, kind: str, details: dict[str, Any]
             kind=kind,
             actor="somebody",
             call_id="",
-            recorded_table=None,
-            leaves=[],
             details=details,
         )
 

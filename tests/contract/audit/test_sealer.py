@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 
 
 async def append(connection: Any, kind: str = "tried") -> UUID:
-    return await audit.append(
-        connection, kind=kind, actor="a", call_id="", recorded_table=None, leaves=[], details={}
-    )
+    return await audit.append(connection, kind=kind, actor="a", call_id="", details={})
 
 
 async def chain(migrate: Any, tenant_id: UUID) -> list[UUID]:
@@ -200,8 +198,6 @@ async def test_details_without_a_canonical_form_are_refused_where_they_are_writt
                 kind="tried",
                 actor="a",
                 call_id="",
-                recorded_table=None,
-                leaves=[],
                 details={"count": 2**60},
             )
 
