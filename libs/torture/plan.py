@@ -86,6 +86,8 @@ class Plan:
         faults: of the providers, as the simulator takes them.
         seed: of the providers' chances.
         second_worker: whether there is one; always, if it is hit.
+        alone: whether the second worker has all messages to itself, the stack's own being stopped
+            until the second has ended.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Plan:
     faults: tuple[Fault, ...] = ()
     seed: int = 0
     second_worker: bool = False
+    alone: bool = False
 
     def __str__(self) -> str:
         strikes = "; ".join(map(str, self.strikes)) or "nobody hit"

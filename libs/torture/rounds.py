@@ -21,7 +21,7 @@ from libs.postgres.queries import load_queries
 from libs.simulator.client import SimulatorClient
 from libs.supervisor.books import find_breaches, wait_for_quiet
 from libs.supervisor.state import read_state
-from libs.torture.plan import EVENT_COUNT, SECOND, SENDERS
+from libs.torture.plan import EVENT_COUNT, SECOND, SENDERS, TOO_LONG_SECONDS
 from libs.torture.second import MODULE, second_worker
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _QUERIES = load_queries(__file__)
 _STORED: Final = (EventResult.OUTCOME_ACCEPTED, EventResult.OUTCOME_DUPLICATE)
+_OWN_WORKER: Final = "dispatch-work"
 _POLL_SECONDS: Final = 0.05
 # Between two events: so that those before and those behind a strike are on their way when it falls.
 _PACE_SECONDS: Final = 0.02
@@ -86,6 +87,9 @@ class Rounds:
         async with AsyncExitStack() as opened:
             simulator = await opened.enter_async_context(self.simulator())
             second = None
+            if plan.alone:
+                self.signal(_OWN_WORKER, signal.SIGSTOP)
+                opened.callback(self.signal, _OWN_WORKER, signal.SIGCONT)
             if plan.second_worker or any(strike.process == SECOND for strike in plan.strikes):
                 second = await opened.enter_async_context(second_worker(self.running, module))
             await simulator.set_faults(plan.faults, seed=plan.seed)
@@ -98,6 +102,8 @@ class Rounds:
                 # What it has heard and not yet written counts too.
                 await self._quiet()
                 await second.stop()
+            if plan.alone:
+                self.signal(_OWN_WORKER, signal.SIGCONT)
             outcome = await self.settle(plan, began)
             await simulator.set_faults([])
         return outcome
@@ -112,10 +118,12 @@ class Rounds:
         while True:
             await self._quiet()
             chains, problems = await self._compare(plan.name)
-            # A worker that comes back late moves what was at rest; but what is wrong stays wrong.
             if problems in ([], before):
                 break
+            # A worker that comes back late moves what was at rest, and what was put off for a lease
+            # is taken again; but what is wrong stays wrong.
             before = problems
+            await asyncio.sleep(TOO_LONG_SECONDS)
         ends = Counter(chain[-1]["state"] for chain in chains)
         return Outcome(plan, ends, sum(map(len, chains)), problems, time.monotonic() - began)
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,9 @@ from leo_sdk import LeoClient, StaticToken
 from libs.torture.plan import EVENT_COUNT, SECOND, TOO_LONG_SECONDS, Strike
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from libs.torture.plan import Kind
-    from libs.torture.rounds import Rounds
 
 LEO = str(Path(sys.executable).with_name("leo"))
 
@@ -106,16 +105,6 @@ class Stack:
         )
         rows, identities = text.split()
         return int(rows), int(identities)
-
-
-@contextmanager
-def alone(rounds: Rounds) -> Iterator[None]:
-    """The second worker of a round has all messages; begin when all is quiet."""
-    rounds.signal("dispatch-work", signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        rounds.signal("dispatch-work", signal.SIGCONT)
 
 
 def come_back_late(kind: Kind) -> tuple[Strike, ...]:

@@ -19,7 +19,7 @@ from libs.torture.plan import (
     Strike,
     plan_of,
 )
-from tests.faults.stack import alone, come_back_late
+from tests.faults.stack import come_back_late
 
 if TYPE_CHECKING:
     from libs.torture.plan import Kind
@@ -63,9 +63,8 @@ async def test_a_sender_killed_with_messages_in_the_providers_hands(rounds: Roun
 
 @pytest.mark.parametrize("kind", ["freeze", "cut"])
 async def test_a_sender_that_comes_back_after_its_leases(rounds: Rounds, kind: Kind) -> None:
-    plan = Plan(f"late-{kind}", come_back_late(kind), (SLOW,))
-    with alone(rounds):
-        outcome = await rounds.run(plan)
+    plan = Plan(f"late-{kind}", come_back_late(kind), (SLOW,), alone=True)
+    outcome = await rounds.run(plan)
     assert outcome.problems == []
     assert (await rounds.answers(plan.name))["lease"] > 0
     # What it had heard counts all the same, and what it had not begun is sent then.

@@ -8,7 +8,7 @@ import pytest
 
 from libs.torture.plan import EVENT_COUNT, SECOND, SLOW, Plan, Strike
 from libs.torture.second import MODULE
-from tests.faults.stack import alone, come_back_late
+from tests.faults.stack import come_back_late
 
 if TYPE_CHECKING:
     from libs.torture.rounds import Rounds
@@ -35,9 +35,8 @@ async def test_a_blind_retry_after_a_doubt_is_found(
     rounds: Rounds, known: set[str], module: str
 ) -> None:
     lost = {"kind": "reply_lost", "every": 3, "count_max": 5}
-    with alone(rounds):
-        plan = Plan(f"doubts-{module}", faults=(lost,), second_worker=True)
-        outcome = await rounds.run(plan, module=module)
+    plan = Plan(f"doubts-{module}", faults=(lost,), second_worker=True, alone=True)
+    outcome = await rounds.run(plan, module=module)
     assert (await rounds.answers(plan.name))["no_answer_lost"] > 0
     found = new(outcome.problems, known)
     assert any("accepted it 2 times" in problem for problem in found) == (module != MODULE), found
@@ -49,8 +48,8 @@ async def test_an_intent_after_the_call_is_found(
     rounds: Rounds, known: set[str], module: str
 ) -> None:
     kill = Strike("kill", SECOND, EVENT_COUNT // 2)
-    with alone(rounds):
-        outcome = await rounds.run(Plan(f"intents-{module}", (kill,), (SLOW,)), module=module)
+    plan = Plan(f"intents-{module}", (kill,), (SLOW,), alone=True)
+    outcome = await rounds.run(plan, module=module)
     found = new(outcome.problems, known)
     assert any("the provider accepted it" in problem for problem in found) == (module != MODULE)
     assert bool(found) == (module != MODULE), found
@@ -64,9 +63,8 @@ async def test_a_missing_fence_is_found(rounds: Rounds, known: set[str], module:
     whoever writes without asking whether the delivery is still theirs loses what they know.
     """
     deaf = {"kind": "receipt_dropped"}
-    plan = Plan(f"fences-{module}", come_back_late("cut"), (SLOW, deaf))
-    with alone(rounds):
-        outcome = await rounds.run(plan, module=module)
+    plan = Plan(f"fences-{module}", come_back_late("cut"), (SLOW, deaf), alone=True)
+    outcome = await rounds.run(plan, module=module)
     lost = (await rounds.answers(plan.name))["lease"]
     late = (await rounds.answers(plan.name, "late")).total()
     assert lost > 0
