@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from services.dispatch.channels.contract import ReceivedReceipt
+from services.dispatch.channels.email.replies import SUPPRESSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,18 +60,21 @@ def receipts_of(mail: Mail, delivery_id: UUID) -> list[ReceivedReceipt]:
         provider_message_id=message_id,
         occurred_at=None,
     )
+    kind, suppresses_recipient = _fate_of(mail)
     fate = ReceivedReceipt(
-        kind=_kind_of(mail),
+        kind=kind,
         delivery_id=delivery_id,
         provider_message_id=message_id,
         occurred_at=_time_of(mail),
+        suppresses_recipient=suppresses_recipient,
     )
     return [sent, fate]
 
 
-def _kind_of(mail: Mail) -> ReceiptKind:
+def _fate_of(mail: Mail) -> tuple[ReceiptKind, bool]:
+    """What became of it, and whether nothing more is to be sent to where it went."""
     if mail.get_content_type() != "multipart/report":
-        return "other"
+        return "other", False
     for part in mail.walk():
         if part.get_content_type() != "message/delivery-status":
             continue
@@ -78,10 +82,11 @@ def _kind_of(mail: Mail) -> ReceiptKind:
         for block in part.walk():
             action = _field_of(block, "Action").lower()
             if action == "failed":
-                return FAILURE_KINDS.get(_field_of(block, "Status")[:1], "bounced")
+                status = _field_of(block, "Status")
+                return FAILURE_KINDS.get(status[:1], "bounced"), status in SUPPRESSING
             if action in KINDS:
-                return KINDS[action]
-    return "other"
+                return KINDS[action], False
+    return "other", False
 
 
 def _message_id_of(mail: Mail) -> str:
