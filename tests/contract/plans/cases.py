@@ -360,7 +360,7 @@ DISPATCH_CASES: Final = (
             "source": "delivery",
         },
     ),
-    Case(DISPATCH, "select_suppressed", COUNT, lambda s: _addresses(s)),
+    Case(DISPATCH, "select_suppressed", COUNT, _addresses),
     Case(
         DISPATCH,
         "lift_suppressions",
