@@ -117,8 +117,10 @@ INSERT INTO delivery_receipt (tenant_id, receipt_id, account_id, receipt_digest,
 VALUES (:tenant_id, :tenant_id, :tenant_id, sha256('receipt'), 'delivered');
 
 INSERT INTO suppression (
-    tenant_id, suppression_id, channel, recipient_key_id, recipient_hash, cause, source, delivery_id
+    tenant_id, suppression_id, channel, recipient_key_id, recipient_hash, cause, source,
+    delivery_id, lifted_at
 )
 VALUES (
-    :tenant_id, :tenant_id, 'email', 'k1', sha256('address'), 'bounced', 'receipt', :tenant_id
+    :tenant_id, :tenant_id, 'email', 'k1', sha256('address'), 'bounced', 'receipt', :tenant_id,
+    leo_now()
 );
