@@ -38,6 +38,17 @@ def address_of(recipient_ref: str, profile: Mapping[str, Any]) -> str | None:
     return str(addresses[int(place)])
 
 
+def normal_address(channel: str, value: str) -> str | None:
+    """An address of the channel's kind as profiles have it, or None if it is none."""
+    match ADDRESS_KINDS.get(channel):
+        case "email":
+            return normal_email(value)
+        case "phone":
+            return normal_phone(value)
+        case _:
+            return None
+
+
 def normal_email(value: str) -> str | None:
     """The address in lower case as RFC 5321 has it, or None if it is none. Asks no server."""
     try:

@@ -1277,6 +1277,72 @@ GRANT SELECT ON agent_task TO leo_auditor;
 GRANT SELECT, INSERT, UPDATE (state, attempt_count, backend, model_hash, proposal, reasoning_trace, reasoning_summary, reviewer, reviewed_at) ON agent_task TO leo_decision;
 GRANT SELECT, DELETE ON agent_task TO leo_eraser;
 
+CREATE TABLE suppression (
+    tenant_id uuid NOT NULL,
+    suppression_id uuid NOT NULL,
+    channel text NOT NULL,
+    recipient_key_id text NOT NULL,
+    recipient_hash bytea NOT NULL,
+    cause text NOT NULL,
+    source text NOT NULL,
+    delivery_id uuid,
+    request_id uuid,
+    request_digest bytea,
+    created_at timestamp with time zone DEFAULT leo_now() NOT NULL,
+    lifted_at timestamp with time zone,
+    lift_request_id uuid,
+    lift_request_digest bytea,
+    updated_at timestamp with time zone DEFAULT leo_now() NOT NULL,
+    CONSTRAINT suppression_pkey PRIMARY KEY (tenant_id, suppression_id),
+    CONSTRAINT suppression_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenant(tenant_id),
+    CONSTRAINT suppression_cause_check CHECK (cause = ANY (ARRAY['bounced'::text, 'complained'::text, 'rejected'::text, 'requested'::text])),
+    CONSTRAINT suppression_delivery_check CHECK ((source = 'call'::text) = (delivery_id IS NULL)),
+    CONSTRAINT suppression_lift_request_check CHECK ((lift_request_id IS NULL) = (lift_request_digest IS NULL) AND (lift_request_id IS NULL OR lifted_at IS NOT NULL)),
+    CONSTRAINT suppression_recipient_hash_check CHECK (octet_length(recipient_hash) = 32),
+    CONSTRAINT suppression_request_check CHECK ((request_id IS NULL) = (request_digest IS NULL)),
+    CONSTRAINT suppression_source_check CHECK (source = ANY (ARRAY['delivery'::text, 'receipt'::text, 'call'::text]))
+);
+COMMENT ON TABLE suppression IS
+    'An address to which nothing is sent by a channel, as a keyed hash. Written by dispatch.';
+COMMENT ON COLUMN suppression.suppression_id IS
+    'UUIDv7, made by dispatch.';
+COMMENT ON COLUMN suppression.channel IS
+    'By which nothing is sent to the address.';
+COMMENT ON COLUMN suppression.recipient_key_id IS
+    'Of the key of recipient_hash, as in delivery_log: a key of LEO_DISPATCH_CREDENTIAL_KEYS, which stays there as long as this row is in force.';
+COMMENT ON COLUMN suppression.recipient_hash IS
+    'Keyed hash of the address, as in delivery_log; never the address.';
+COMMENT ON COLUMN suppression.cause IS
+    'Why: it came back, the person complained, the provider refuses it for good, somebody asked.';
+COMMENT ON COLUMN suppression.source IS
+    'What told it: the answer to a delivery, a receipt, or a call of Suppress.';
+COMMENT ON COLUMN suppression.delivery_id IS
+    'The delivery that was answered, or that the receipt is about; NULL for a call.';
+COMMENT ON COLUMN suppression.request_id IS
+    'The client''s name for the call of Suppress, if any.';
+COMMENT ON COLUMN suppression.request_digest IS
+    'Keyed, because the request holds the address: HMAC-SHA-256 over its canonical body.';
+COMMENT ON COLUMN suppression.lifted_at IS
+    'NULL while it is in force.';
+COMMENT ON COLUMN suppression.lift_request_id IS
+    'The client''s name for the call of Unsuppress, if any.';
+COMMENT ON COLUMN suppression.lift_request_digest IS
+    'As request_digest, of Unsuppress.';
+CREATE INDEX suppression_lift_request_v1 ON suppression USING btree (tenant_id, lift_request_id) WHERE lift_request_id IS NOT NULL;
+CREATE UNIQUE INDEX suppression_recipient_v1 ON suppression USING btree (tenant_id, channel, recipient_key_id, recipient_hash) WHERE lifted_at IS NULL;
+CREATE INDEX suppression_request_v1 ON suppression USING btree (tenant_id, request_id) WHERE request_id IS NOT NULL;
+CREATE TRIGGER update_timestamp BEFORE UPDATE ON suppression FOR EACH ROW EXECUTE FUNCTION update_timestamp();
+ALTER TABLE suppression ENABLE ROW LEVEL SECURITY;
+ALTER TABLE suppression FORCE ROW LEVEL SECURITY;
+CREATE POLICY auditor_reads ON suppression FOR SELECT TO leo_auditor
+    USING (true);
+CREATE POLICY tenant_isolation ON suppression TO leo_decision, leo_dispatch, leo_eraser, leo_ingest, leo_owner, leo_segment
+    USING (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")))
+    WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
+GRANT SELECT ON suppression TO leo_auditor;
+GRANT SELECT, INSERT, UPDATE (lifted_at, lift_request_id, lift_request_digest) ON suppression TO leo_dispatch;
+GRANT SELECT, DELETE ON suppression TO leo_eraser;
+
 CREATE PROCEDURE isolate_tenants_v1(IN p_table regclass)
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'

@@ -50,6 +50,12 @@ RECEIPTS: Final = {
     "sent": "the mail server has it; every report says so",
     "bounced": "the mailbox is gone, as the mail server found after it had taken the message",
 }
+SUPPRESSIONS: Final = {
+    "bounced": "a mail came back: there is no such mailbox",
+    "complained": "the person called a mail spam",
+    "rejected": "the provider refuses the address for good",
+    "requested": "somebody asked for it",
+}
 DOUBTS: Final = {
     "no_answer_lost": "the connection broke before the answer came",
     "no_answer_timeout": "no answer came in time",
@@ -71,6 +77,7 @@ class Activation:
     decisions: Sequence[Mapping[str, Any]]
     deliveries: Sequence[Mapping[str, Any]]
     receipts: Sequence[Mapping[str, Any]]
+    suppressions: Sequence[Mapping[str, Any]]
     doubts: Sequence[Mapping[str, Any]]
     waiting_until: datetime | None
     telling_event_id: UUID | None
@@ -82,6 +89,7 @@ async def read_activation(auditor: asyncpg.Connection, tenant_id: UUID) -> Activ
         decisions=[row async for row in _QUERIES.decisions(auditor, tenant_id=tenant_id)],
         deliveries=[row async for row in _QUERIES.deliveries(auditor, tenant_id=tenant_id)],
         receipts=[row async for row in _QUERIES.receipts(auditor, tenant_id=tenant_id)],
+        suppressions=[row async for row in _QUERIES.suppressions(auditor, tenant_id=tenant_id)],
         doubts=[row async for row in _QUERIES.doubts(auditor, tenant_id=tenant_id)],
         waiting_until=await _QUERIES.waiting_until(auditor, tenant_id=tenant_id),
         telling_event_id=await _QUERIES.telling_event(auditor, tenant_id=tenant_id),
@@ -101,6 +109,8 @@ def print_activation(console: Console, activation: Activation) -> None:
             highlight=False,
         )
     console.print(_receipt_table(activation.receipts))
+    if activation.suppressions:
+        console.print(_suppression_table(activation.suppressions))
     if activation.doubts:
         console.print(_doubt_table(activation.doubts))
 
@@ -134,6 +144,14 @@ def _receipt_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         words = RECEIPTS.get(row["kind"], "")
         table.add_row(row["channel"], row["kind"], words, f"{row['count']:,}")
+    return table
+
+
+def _suppression_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Addresses that get nothing more", "channel", "cause", "meaning")
+    for row in rows:
+        words = SUPPRESSIONS.get(row["cause"], "")
+        table.add_row(row["channel"], row["cause"], words, f"{row['count']:,}")
     return table
 
 

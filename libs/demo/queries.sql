@@ -69,6 +69,14 @@ WHERE c.tenant_id = :tenant_id
 GROUP BY a.channel, c.kind
 ORDER BY a.channel DESC, count(*) DESC;
 
+-- name: suppressions
+-- Addresses to which nothing is sent any more.
+SELECT channel, cause, count(*) AS count
+FROM suppression
+WHERE tenant_id = :tenant_id AND lifted_at IS NULL
+GROUP BY channel, cause
+ORDER BY channel DESC, count(*) DESC;
+
 -- name: doubts
 -- Messages of which nobody knew for a while whether the provider took them, and how that ended.
 SELECT

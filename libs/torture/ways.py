@@ -83,9 +83,11 @@ async def _open_mail(
     )
 
 
+# What is refused is refused to one message alone: codes that suppress the address would leave a
+# schedule with nobody to send to.
 CHANNELS: Final[Mapping[str, Channel]] = {
-    zalo.CHANNEL: Channel(_open_zalo, {"kind": "error_code", "code": -118}),
-    mail.CHANNEL: Channel(_open_mail, {"kind": "error_code", "code": 550}),
+    zalo.CHANNEL: Channel(_open_zalo, {"kind": "error_code", "code": -114}),
+    mail.CHANNEL: Channel(_open_mail, {"kind": "error_code", "code": 552}),
 }
 # The choices of the rules, by channel and account. Each order of them that begins with another one
 # has a rule, so that each way is tried first by some messages and last by others.

@@ -6,6 +6,7 @@ another tenant, channel or version does not open.
 
 from __future__ import annotations
 
+import hmac
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +51,27 @@ class KeyRing:
             raise EnvelopeError(
                 f'key "{key_id}" is not in LEO_DISPATCH_CREDENTIAL_KEYS; add it again'
             ) from None
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The ids of all keys."""
+        return tuple(self._keys)
+
+    def hash_recipient(self, key_id: str, recipient: str) -> bytes:
+        """A keyed hash of an address, 32 bytes: it can be compared, and tells nothing by itself.
+
+        Raises:
+            EnvelopeError: the key is not in the ring.
+        """
+        return hmac.digest(self.key(key_id), b"recipient" + recipient.encode(), "sha256")
+
+    def hash_request(self, key_id: str, digest: bytes) -> bytes:
+        """The same of the digest of a request that holds an address.
+
+        Raises:
+            EnvelopeError: the key is not in the ring.
+        """
+        return hmac.digest(self.key(key_id), b"request" + digest, "sha256")
 
     def __repr__(self) -> str:
         return f"<key ring: {', '.join(sorted(self._keys))}; active: {self.active_key_id}>"

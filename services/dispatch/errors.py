@@ -76,6 +76,20 @@ class ProfileMissingError(MissingError):
         )
 
 
+class AddressMissingError(StateError):
+    """The person has no address that the channel could reach."""
+
+    domain: ClassVar[str] = _DOMAIN
+    reason: ClassVar[str] = "ADDRESS_MISSING"
+
+    def __init__(self, channel: str) -> None:
+        super().__init__(
+            f"the person has no address for {channel}; name the address itself",
+            subject=channel,
+            metadata={"channel": channel},
+        )
+
+
 class EventMissingError(MissingError):
     """The tenant has no such event."""
 

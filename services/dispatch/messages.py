@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from leo.dispatch.v1 import dispatch_service_pb2 as pb
 from libs import fields
+from libs.addressing import ADDRESS_KINDS, normal_address
 from libs.fields import Fields, check_batch_count
 from libs.fields.paging import page_of, refusal_of
 from libs.rpc import requests
@@ -17,6 +18,7 @@ from libs.rpc.status import status_of
 from services.dispatch.domain.account import Credentials, NewAccount, check_account
 from services.dispatch.domain.delivery import ReceiptRequest
 from services.dispatch.domain.limits import (
+    ADDRESS_LENGTH_MAX,
     CONCURRENT_SEND_COUNT_DEFAULT,
     DISPATCH_BATCH_COUNT_MAX,
     EXT_ID_LENGTH_MAX,
@@ -24,18 +26,28 @@ from services.dispatch.domain.limits import (
     HEADER_LENGTH_MAX,
     RECEIPT_BYTES_MAX,
 )
+from services.dispatch.domain.suppression import Cause, Recipient
 from services.dispatch.domain.template import NewTemplate, check_new_template
 from services.dispatch.errors import FieldInvalidError
 from services.dispatch.usecases import CHANNEL_NAMES, CHANNEL_TEXTS, Dispatched
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.dispatch.domain.account import Account
     from services.dispatch.domain.delivery import Attempt, Delivery, Receipt
+    from services.dispatch.domain.suppression import Suppression
     from services.dispatch.domain.template import Template
     from services.dispatch.usecases import DispatchAnswer, ReadDecision
 
 id_of = partial(fields.id_of, FieldInvalidError)
 request_key_of = partial(requests.request_key_of, FieldInvalidError)
+_CAUSES: Final[Mapping[int, Cause]] = {
+    pb.Suppression.CAUSE_BOUNCED: "bounced",
+    pb.Suppression.CAUSE_COMPLAINED: "complained",
+    pb.Suppression.CAUSE_REJECTED: "rejected",
+    pb.Suppression.CAUSE_REQUESTED: "requested",
+}
 
 
 def decisions_of(request: pb.BatchDispatchRequest) -> list[ReadDecision]:
@@ -83,6 +95,77 @@ def list_of(request: pb.ListDeliveriesRequest) -> dict[str, Any]:
             found.refuse("state", "is none of Delivery.State")
     found.raise_as(FieldInvalidError)
     return {"state": state, "profile_id": profile_id, "before": before, "size": size}
+
+
+def suppress_of(request: pb.SuppressRequest) -> tuple[Recipient, Cause]:
+    """To whom nothing more is to be sent, and why. Raises FieldInvalidError."""
+    found = Fields()
+    recipient = _recipient_of(request.recipient, found)
+    cause: Cause = "requested"
+    if request.cause in _CAUSES:
+        cause = _CAUSES[request.cause]
+    elif request.cause != pb.Suppression.CAUSE_UNSPECIFIED:
+        found.refuse("cause", "is none of Suppression.Cause")
+    found.raise_as(FieldInvalidError)
+    return recipient, cause
+
+
+def recipient_of(message: pb.Recipient) -> Recipient:
+    """Whom a request names. Raises FieldInvalidError."""
+    found = Fields()
+    recipient = _recipient_of(message, found)
+    found.raise_as(FieldInvalidError)
+    return recipient
+
+
+def suppressions_of(request: pb.ListSuppressionsRequest) -> dict[str, Any]:
+    """What a list is asked for, as the use case takes it. Raises FieldInvalidError."""
+    found = Fields()
+    size, before = 0, None
+    try:
+        page = page_of(request.page_size, request.page_token, key_count=1)
+        size = page.size
+        before = UUID(page.after[0]) if page.after else None
+    except ValueError as error:
+        found.refuse(*refusal_of(error))
+    recipient = None
+    if request.HasField("recipient"):
+        recipient = _recipient_of(request.recipient, found)
+    found.raise_as(FieldInvalidError)
+    return {"recipient": recipient, "before": before, "size": size}
+
+
+def _recipient_of(message: pb.Recipient, found: Fields) -> Recipient:
+    """Whom a request names; what is wrong with it is noted, and never repeats an address."""
+    address, ext_id = None, None
+    if message.channel not in CHANNEL_NAMES:
+        found.refuse("recipient.channel", f"must be one of: {', '.join(sorted(CHANNEL_NAMES))}")
+    if message.WhichOneof("name") == "profile_ext_id":
+        ext_id = message.profile_ext_id
+        found.text("recipient.profile_ext_id", ext_id, length_max=EXT_ID_LENGTH_MAX, required=True)
+    else:
+        found.text(
+            "recipient.address", message.address, length_max=ADDRESS_LENGTH_MAX, required=True
+        )
+        if not found.violations:
+            address = normal_address(message.channel, message.address)
+            if address is None:
+                kind = ADDRESS_KINDS[message.channel]
+                found.refuse("recipient.address", f"is no {kind} that can exist")
+    return Recipient(channel=message.channel, address=address, profile_ext_id=ext_id)
+
+
+def suppression_message(suppression: Suppression) -> pb.Suppression:
+    """A suppression as stored."""
+    return pb.Suppression(
+        suppression_id=str(suppression.suppression_id),
+        channel=suppression.channel,
+        cause=pb.Suppression.Cause.Value(f"CAUSE_{suppression.cause.upper()}"),
+        source=pb.Suppression.Source.Value(f"SOURCE_{suppression.source.upper()}"),
+        delivery_id=str(suppression.delivery_id) if suppression.delivery_id else "",
+        create_time=timestamp_of(suppression.created_at),
+        lift_time=timestamp_of(suppression.lifted_at) if suppression.lifted_at else None,
+    )
 
 
 def delivery_message(delivery: Delivery) -> pb.Delivery:

@@ -189,3 +189,98 @@ FROM unnest(
 )
 ON CONFLICT (tenant_id, account_id, receipt_digest) DO NOTHING
 RETURNING receipt_id;
+
+-- name: insert_suppressions_of_deliveries
+-- The addresses that deliveries went to, unless the person was erased. In order, so that two writers
+-- cannot deadlock.
+INSERT INTO suppression (
+    tenant_id, suppression_id, channel, recipient_key_id, recipient_hash, cause, source, delivery_id
+)
+SELECT
+    l.tenant_id, b.suppression_id, l.channel, l.recipient_key_id, l.recipient_hash, b.cause, :source,
+    l.delivery_id
+FROM unnest(:suppression_ids::uuid[], :delivery_ids::uuid[], :causes::text[]) AS b (
+    suppression_id, delivery_id, cause
+)
+JOIN delivery_log AS l ON l.tenant_id = :tenant_id AND l.delivery_id = b.delivery_id
+WHERE l.recipient_hash IS NOT NULL
+ORDER BY l.channel, l.recipient_key_id, l.recipient_hash
+ON CONFLICT (tenant_id, channel, recipient_key_id, recipient_hash) WHERE lifted_at IS NULL DO NOTHING
+RETURNING suppression_id, channel, cause, source, delivery_id;
+
+-- name: insert_suppressions
+INSERT INTO suppression (
+    tenant_id, suppression_id, channel, recipient_key_id, recipient_hash, cause, source, request_id,
+    request_digest
+)
+SELECT
+    :tenant_id, a.suppression_id, :channel, :key_id, a.hash, :cause, 'call', :request_id,
+    :request_digest
+FROM unnest(:suppression_ids::uuid[], :hashes::bytea[]) AS a (suppression_id, hash)
+ON CONFLICT (tenant_id, channel, recipient_key_id, recipient_hash) WHERE lifted_at IS NULL DO NOTHING
+RETURNING suppression_id, channel, cause, source, delivery_id;
+
+-- name: select_suppressed
+-- What is in force for addresses, each by its hash under every key.
+SELECT
+    s.suppression_id, s.channel, s.recipient_key_id, s.recipient_hash, s.cause, s.source,
+    s.delivery_id, s.created_at, s.lifted_at
+FROM unnest(:key_ids::text[], :hashes::bytea[]) AS a (key_id, hash)
+JOIN suppression AS s
+    ON s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = a.key_id
+    AND s.recipient_hash = a.hash AND s.lifted_at IS NULL
+ORDER BY s.suppression_id;
+
+-- name: lift_suppressions
+UPDATE suppression AS s
+SET
+    lifted_at = leo_now(),
+    lift_request_id = :request_id,
+    lift_request_digest = a.request_digest
+FROM unnest(:key_ids::text[], :hashes::bytea[], :request_digests::bytea[]) AS a (
+    key_id, hash, request_digest
+)
+WHERE
+    s.tenant_id = :tenant_id
+    AND s.channel = :channel
+    AND s.recipient_key_id = a.key_id
+    AND s.recipient_hash = a.hash
+    AND s.lifted_at IS NULL
+RETURNING
+    s.suppression_id, s.channel, s.cause, s.source, s.delivery_id, s.created_at, s.lifted_at;
+
+-- name: select_suppressions_of_request
+-- As they were when the request was answered first.
+SELECT
+    suppression_id, channel, recipient_key_id, cause, source, delivery_id, created_at,
+    NULL::timestamptz AS lifted_at, request_digest
+FROM suppression
+WHERE tenant_id = :tenant_id AND request_id = :request_id
+ORDER BY suppression_id;
+
+-- name: select_suppressions_of_lift_request
+SELECT
+    suppression_id, channel, recipient_key_id, cause, source, delivery_id, created_at, lifted_at,
+    lift_request_digest AS request_digest
+FROM suppression
+WHERE tenant_id = :tenant_id AND lift_request_id = :request_id
+ORDER BY suppression_id;
+
+-- name: list_suppressions
+-- The ids are UUIDv7: in their order, the newest is the last.
+SELECT suppression_id, channel, cause, source, delivery_id, created_at, lifted_at
+FROM suppression
+WHERE tenant_id = :tenant_id AND suppression_id < :before AND lifted_at IS NULL
+ORDER BY suppression_id DESC
+LIMIT :count;
+
+-- name: list_suppressions_of_recipient
+SELECT
+    s.suppression_id, s.channel, s.cause, s.source, s.delivery_id, s.created_at, s.lifted_at
+FROM unnest(:key_ids::text[], :hashes::bytea[]) AS a (key_id, hash)
+JOIN suppression AS s
+    ON s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = a.key_id
+    AND s.recipient_hash = a.hash AND s.lifted_at IS NULL
+WHERE s.suppression_id < :before
+ORDER BY s.suppression_id DESC
+LIMIT :count;

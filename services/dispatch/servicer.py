@@ -110,3 +110,42 @@ class DispatchServicer(DispatchServiceServicer):
             self._receipts, current_tenant(), messages.receipt_of(request)
         )
         return pb.RecordReceiptResponse(duplicate=duplicate)
+
+    async def Suppress(self, request: pb.SuppressRequest, context: Context) -> pb.SuppressResponse:
+        recipient, cause = messages.suppress_of(request)
+        found = await usecases.suppress(
+            self._store,
+            self._key_ring,
+            current_tenant(),
+            recipient,
+            cause=cause,
+            origin=current_origin(messages.request_key_of(request)),
+        )
+        return pb.SuppressResponse(
+            suppressions=[messages.suppression_message(each) for each in found]
+        )
+
+    async def Unsuppress(
+        self, request: pb.UnsuppressRequest, context: Context
+    ) -> pb.UnsuppressResponse:
+        lifted = await usecases.unsuppress(
+            self._store,
+            self._key_ring,
+            current_tenant(),
+            messages.recipient_of(request.recipient),
+            origin=current_origin(messages.request_key_of(request)),
+        )
+        return pb.UnsuppressResponse(
+            suppressions=[messages.suppression_message(each) for each in lifted]
+        )
+
+    async def ListSuppressions(
+        self, request: pb.ListSuppressionsRequest, context: Context
+    ) -> pb.ListSuppressionsResponse:
+        found, more = await usecases.list_suppressions(
+            self._store, self._key_ring, current_tenant(), **messages.suppressions_of(request)
+        )
+        return pb.ListSuppressionsResponse(
+            suppressions=[messages.suppression_message(each) for each in found],
+            next_page_token=token_of(str(found[-1].suppression_id)) if more else "",
+        )

@@ -25,6 +25,7 @@ from services.dispatch.domain.delivery import (
     choice_of,
     dedupe_key_of,
 )
+from services.dispatch.domain.suppression import RECEIPT_CAUSES, BadRecipient
 from services.dispatch.domain.template import Template
 from services.dispatch.domain.values import Event, Values, values_of
 from services.dispatch.errors import (
@@ -35,6 +36,7 @@ from services.dispatch.errors import (
     TemplateExistsError,
     TemplateMissingError,
 )
+from services.dispatch.suppressions import Suppressions, suppress_recipients
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -61,7 +63,7 @@ _FIRST_STEP: Final = 0
 _WAITING: Final = frozenset({"pending", "retry_wait"})
 
 
-class DispatchStore:
+class DispatchStore(Suppressions):
     """The tables of dispatch, and what it may read of decisions, profiles and events."""
 
     def __init__(self, database: Database) -> None:
@@ -403,7 +405,7 @@ async def _insert_receipts(
     ]
     numbers = {uuid7(): number for number, _ in rows}
     new = {
-        numbers[row["receipt_id"]]
+        row["receipt_id"]
         async for row in _QUERIES.insert_receipts(
             connection,
             tenant_id=tenant_id,
@@ -426,7 +428,19 @@ async def _insert_receipts(
     ]
     if in_doubt:
         await settle(connection, tenant_id, in_doubt)
-    return new
+    bad = [
+        BadRecipient(delivery_id, RECEIPT_CAUSES[receipt.kind])
+        for receipt_id, receipt, (account_id, delivery_id) in zip(
+            numbers, receipts, deliveries, strict=True
+        )
+        if receipt.suppresses_recipient
+        and receipt_id in new
+        and delivery_id is not None
+        and (account_id, delivery_id) in locked
+    ]
+    if bad:
+        await suppress_recipients(connection, tenant_id, "receipt", bad)
+    return {numbers[receipt_id] for receipt_id in new}
 
 
 async def _select_deliveries(

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from libs.rpc.requests import Origin
     from services.dispatch.domain.account import Account, NewAccount, SealedCredentials
     from services.dispatch.domain.delivery import Attempt, Delivery, Receipt, ReceiptRequest
+    from services.dispatch.domain.suppression import Cause, Recipient, Suppression
     from services.dispatch.domain.template import NewTemplate, Template
     from services.dispatch.doorbell import Doorbell
     from services.dispatch.envelope import KeyRing
@@ -225,11 +226,68 @@ async def record_receipts(
                 delivery_id=receipt.delivery_id,
                 provider_message_id=receipt.provider_message_id,
                 occurred_at=receipt.occurred_at,
+                suppresses_recipient=receipt.suppresses_recipient,
             )
             for index, receipt in enumerate(receipts)
         ]
 
     return await store.record_receipts(tenant_id, requests, read=read, settle=settle)
+
+
+async def suppress(
+    store: DispatchStore,
+    key_ring: KeyRing,
+    tenant_id: UUID,
+    recipient: Recipient,
+    *,
+    cause: Cause,
+    origin: Origin,
+) -> list[Suppression]:
+    """Let nothing more be sent to an address, or to a person's; all that is in force there.
+
+    Raises:
+        ProfileMissingError: the tenant has no profile with this ext_id.
+        AddressMissingError: the person has no address for the channel.
+        RequestIdReusedError: the request's id was used with another body.
+    """
+    return await store.suppress(tenant_id, recipient, key_ring, cause=cause, origin=origin)
+
+
+async def unsuppress(
+    store: DispatchStore,
+    key_ring: KeyRing,
+    tenant_id: UUID,
+    recipient: Recipient,
+    *,
+    origin: Origin,
+) -> list[Suppression]:
+    """Lift what is in force; what was lifted.
+
+    Raises:
+        ProfileMissingError: the tenant has no profile with this ext_id.
+        RequestIdReusedError: the request's id was used with another body.
+    """
+    return await store.unsuppress(tenant_id, recipient, key_ring, origin=origin)
+
+
+async def list_suppressions(
+    store: DispatchStore,
+    key_ring: KeyRing,
+    tenant_id: UUID,
+    *,
+    recipient: Recipient | None,
+    before: UUID | None,
+    size: int,
+) -> tuple[list[Suppression], bool]:
+    """A page of what is in force, the newest first, and whether there is more.
+
+    Raises:
+        ProfileMissingError: the tenant has no profile with this ext_id.
+    """
+    found = await store.list_suppressions(
+        tenant_id, recipient, key_ring, before=before, count=size + 1
+    )
+    return found[:size], len(found) > size
 
 
 def _opened(account: Account, tenant_id: UUID, key_ring: KeyRing) -> contract.Account:

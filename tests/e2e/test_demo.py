@@ -76,6 +76,12 @@ def test_everything_is_new_on_the_first_run(first: str) -> None:
     assert "The books balance" in first
 
 
+def test_whoever_cannot_be_reached_for_good_is_told(first: str) -> None:
+    table = first.partition("Addresses that get nothing more")[2]
+    for channel, cause in (("email", "bounced"), ("zalo-template", "rejected")):
+        assert re.search(rf"│ {channel} +│ {cause} +│ [^│]+│ +[\d,]+ │", table), table
+
+
 def test_everything_is_recognised_on_the_second_run(second: str) -> None:
     assert count(second, "created") == 0
     assert count(second, "unchanged") == 5342
@@ -119,8 +125,11 @@ def test_each_purchase_is_decided_and_messages_go_out(first: str) -> None:
     assert acted > 1000
     sent = sum(int(row[-1].replace(",", "")) for row in table(first, messages))
     failed = total(first, messages, state="failed")
+    # Who was refused for good, or whose mail came back, and who then bought again.
+    suppressed = total(first, messages, state="suppressed")
+    assert suppressed > 0
     # Where one way was refused and there was another one, a second message followed.
-    assert acted < sent < acted + failed
+    assert acted < sent < acted + failed + suppressed
     for words in (
         "nothing: not in the segment",
         "nothing: had a message of this rule already",
@@ -139,7 +148,7 @@ def test_each_purchase_is_decided_and_messages_go_out(first: str) -> None:
     assert total(first, messages, **email, state="failed") == failed - 40 > 0
     doubts = table(first, "Doubts, and how they ended")
     assert sum(int(row[-1]) for row in doubts if row[1].startswith("settled")) == 8
-    assert total(first, messages, state="accepted") == sent - failed - 3 - 2 - 1
+    assert total(first, messages, state="accepted") == sent - failed - suppressed - 3 - 2 - 1
     assert total(first, "What the providers said later", **email, receipt="bounced") > 0
 
 

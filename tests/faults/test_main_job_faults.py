@@ -132,7 +132,7 @@ async def test_what_the_provider_never_took_stays_in_doubt_and_is_not_sent_again
 
 
 async def test_what_one_way_refuses_goes_out_by_the_next(rounds: Rounds) -> None:
-    refused = {"kind": "error_code", "code": -118, "every": 2}
+    refused = {"kind": "error_code", "code": -114, "every": 2}
     outcome = await rounds.run(
         Plan("refused", (Strike("kill", "dispatch-work", HALF),), (refused, SLOW))
     )

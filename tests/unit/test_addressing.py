@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.addressing import address_of, recipient_refs
+from libs.addressing import address_of, normal_address, recipient_refs
 
 PERSON = {"phones": ["+84901234567", "+84907654321"], "emails": ["ngoc@example.vn"]}
 
@@ -35,3 +35,19 @@ def test_every_ref_names_the_address_at_its_place(channel: str) -> None:
 )
 def test_a_ref_that_names_nothing_has_no_address(ref: str) -> None:
     assert address_of(ref, PERSON) is None
+
+
+@pytest.mark.parametrize(
+    ("channel", "value", "normal"),
+    [
+        ("zalo-template", "0901 234 567", "+84901234567"),
+        ("zalo-template", "an@person.vn", None),
+        ("email", " An@Person.vn ", "an@person.vn"),
+        ("email", "0901234567", None),
+        ("fax", "0901234567", None),
+    ],
+)
+def test_an_address_has_one_form_in_which_a_channel_knows_it(
+    channel: str, value: str, normal: str | None
+) -> None:
+    assert normal_address(channel, value) == normal

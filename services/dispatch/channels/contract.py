@@ -94,6 +94,8 @@ class SendResult:
         retry_at: with the kind retry_at: not before this time; None leaves it to the machine.
         pauses_account: whether all messages of the account would meet the same until a person
             acted.
+        suppresses_recipient: whether the provider says of the address, and not of this message,
+            that nothing will ever reach it.
     """
 
     kind: SendKind
@@ -103,6 +105,7 @@ class SendResult:
     reason: str = ""
     retry_at: datetime | None = None
     pauses_account: bool = False
+    suppresses_recipient: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,12 +116,14 @@ class ReceivedReceipt:
         delivery_id: what it names; None where it names nothing of ours.
         provider_message_id: its own name of the message, or empty.
         occurred_at: by the provider's clock; None where it does not say.
+        suppresses_recipient: as in SendResult, or that the person complained.
     """
 
     kind: ReceiptKind
     delivery_id: UUID | None
     provider_message_id: str
     occurred_at: datetime | None
+    suppresses_recipient: bool = False
 
 
 class Channel(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import unicodedata
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -67,6 +68,10 @@ CLASSES: Final[Mapping[int, ProviderClass]] = {
     # Caps: of the OA, of the template, of promotions, of the person.
     **dict.fromkeys((-144, -147, -1441, -1471, -1472), "Q"),
 }
+# Of those of the person, the ones that hold for every message of this OA and do not go away by
+# themselves: no such number, no account, deactivated, refused this OA. The others are about one
+# kind of message, or about an app that is old or out of use.
+SUPPRESSING: Final = frozenset({-108, -118, -119, -141})
 REASONS: Final[Mapping[ProviderClass, str]] = {
     "R": "Zalo could not take it for now",
     "RL": "too many calls in this minute",
@@ -193,7 +198,8 @@ def result_of(response: HttpResponse, now: datetime) -> SendResult:
     if response.status not in SERVER_ERRORS:
         if error:
             # A definite no; of a code that is new, nobody knows whether it goes away by itself.
-            return _no(CLASSES.get(error, "C"), str(error), now)
+            said = _no(CLASSES.get(error, "C"), str(error), now)
+            return replace(said, suppresses_recipient=error in SUPPRESSING)
         if response.status in STATUS_CLASSES:
             return _no(STATUS_CLASSES[response.status], f"http_{response.status}", now)
     if not response.is_success:

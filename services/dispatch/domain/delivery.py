@@ -144,6 +144,7 @@ class NewReceipt:
         delivery_id: what the provider names; None where it names nothing of the kind.
         provider_message_id: the provider's own id, or empty.
         occurred_at: by the provider's clock.
+        suppresses_recipient: whether nothing more is to be sent to where the delivery went.
     """
 
     digest: bytes
@@ -151,6 +152,7 @@ class NewReceipt:
     delivery_id: UUID | None
     provider_message_id: str
     occurred_at: datetime | None
+    suppresses_recipient: bool
 
 
 def choice_of(document: Mapping[str, Any]) -> Choice:

@@ -21,6 +21,7 @@ from libs.relay.outage import Outage
 from libs.unsubscribe import Withdrawal
 from services.dispatch.channels import CHANNELS, contract
 from services.dispatch.domain.account import SealedCredentials
+from services.dispatch.domain.suppression import IN_WORDS
 from services.dispatch.domain.values import Event, values_of
 from services.dispatch.envelope import EnvelopeError, open_
 from services.dispatch.machine.moves import ACTOR, Move, move
@@ -28,6 +29,7 @@ from services.dispatch.machine.transitions import without_sending
 from services.dispatch.rendering import MissingValueError, RenderError, render
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
     from uuid import UUID
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from libs.unsubscribe import UnsubscribeLinks
     from services.dispatch.domain.account import Credentials
     from services.dispatch.domain.delivery import State
+    from services.dispatch.domain.suppression import Cause
     from services.dispatch.envelope import KeyRing
     from services.dispatch.machine.settings import MachineSettings
 
@@ -92,6 +95,14 @@ class _Sorted:
     waiting: list[Move]
     broken: dict[UUID, str]
 
+    def end_suppressed(self, causes: Mapping[UUID, Cause]) -> None:
+        """What was ready goes to an address that is suppressed."""
+        for row, _ in self.ready:
+            if cause := causes.get(row["delivery_id"]):
+                reason = f"SUPPRESSED: {IN_WORDS[cause]}"
+                self.ended.append(_end_of(row["delivery_id"], row, "suppressed", reason))
+        self.ready = [each for each in self.ready if each[0]["delivery_id"] not in causes]
+
 
 class Claims:
     """Claims deliveries of one account at a time, each in one transaction."""
@@ -131,6 +142,8 @@ class Claims:
                 return Claim([], 0, 1, {})
             try:
                 channel, account = CHANNELS[row["channel"]], self._account(row, tenant_id)
+                # Without one of these keys, a message would go where none may.
+                key_ids = self._key_ids(row["suppression_key_ids"])
             except (KeyError, EnvelopeError) as error:
                 # Not the rows' fault, nor the tenant's: it is over when this process has the key
                 # or the channel again.
@@ -148,11 +161,11 @@ class Claims:
                 )
             ]
             found = _sort(due)
+            if found.ready:
+                await self._intend(connection, tenant_id, found, key_ids)
             if found.ended:
                 await end(connection, tenant_id, found.ended)
             await move(connection, tenant_id, found.waiting)
-            if found.ready:
-                await self._intend(connection, tenant_id, found.ready)
         return Claim(
             [
                 Claimed(
@@ -213,32 +226,50 @@ class Claims:
                 reason=reason,
             )
 
+    def _key_ids(self, used: list[str]) -> list[str]:
+        """The keys by which addresses are looked up: the active one, and all that are in use.
+
+        Raises:
+            EnvelopeError: one that is in use is not in the ring.
+        """
+        for key_id in used:
+            self._key_ring.key(key_id)
+        return list({self._key_ring.active_key_id, *used})
+
     async def _intend(
-        self,
-        connection: Connection,
-        tenant_id: UUID,
-        ready: list[tuple[asyncpg.Record, contract.Message]],
+        self, connection: Connection, tenant_id: UUID, found: _Sorted, key_ids: list[str]
     ) -> None:
-        key_id = self._key_ring.active_key_id
-        key = self._key_ring.key(key_id)
-        delivery_ids = [row["delivery_id"] for row, _ in ready]
+        """Write the intents of what is ready; what goes to a suppressed address ends instead."""
+        keyed = [
+            (row["delivery_id"], key_id, self._key_ring.hash_recipient(key_id, message.recipient))
+            for row, message in found.ready
+            for key_id in key_ids
+        ]
         lease: timedelta = self._settings.lease
-        async for _ in _QUERIES.start_sending(
-            connection,
-            tenant_id=tenant_id,
-            delivery_ids=delivery_ids,
-            lease=lease,
-            recipient_key_id=key_id,
-            recipient_hashes=[
-                hmac.digest(key, b"recipient" + message.recipient.encode(), "sha256")
-                for _, message in ready
-            ],
-        ):
-            pass
+        causes = {
+            row["delivery_id"]: row["cause"]
+            async for row in _QUERIES.start_sending(
+                connection,
+                tenant_id=tenant_id,
+                # All of one account, so of one channel.
+                channel=found.ready[0][0]["channel"],
+                delivery_ids=[delivery_id for delivery_id, _, _ in keyed],
+                key_ids=[key_id for _, key_id, _ in keyed],
+                hashes=[recipient_hash for _, _, recipient_hash in keyed],
+                active_key_id=self._key_ring.active_key_id,
+                lease=lease,
+            )
+        }
+        if causes:
+            found.end_suppressed(causes)
+        ready = found.ready
+        if not ready:
+            return
+        key = self._key_ring.key(self._key_ring.active_key_id)
         await _QUERIES.insert_intents(
             connection,
             tenant_id=tenant_id,
-            delivery_ids=delivery_ids,
+            delivery_ids=[row["delivery_id"] for row, _ in ready],
             attempts=[row["attempt_count"] + 1 for row, _ in ready],
             epochs=[row["epoch"] + 1 for row, _ in ready],
             request_hashes=[_request_hash(key, message) for _, message in ready],

@@ -66,7 +66,32 @@ FOR UPDATE;
 SELECT
     c.account_id, c.name, c.channel, c.settings, c.credential_names, c.credentials, c.data_key,
     c.key_id, c.credential_version, c.concurrent_send_count_max, c.paused_reason, c.updated_at,
-    n.state AS tenant_state
+    n.state AS tenant_state,
+    -- The keys under which addresses are suppressed here: from one to the next along the index.
+    ARRAY(
+        WITH RECURSIVE used AS (
+            (
+                SELECT s.recipient_key_id
+                FROM suppression AS s
+                WHERE s.tenant_id = c.tenant_id AND s.channel = c.channel AND s.lifted_at IS NULL
+                ORDER BY s.recipient_key_id
+                LIMIT 1
+            )
+            UNION ALL
+            SELECT n.recipient_key_id
+            FROM used AS u
+            CROSS JOIN LATERAL (
+                SELECT s.recipient_key_id
+                FROM suppression AS s
+                WHERE
+                    s.tenant_id = c.tenant_id AND s.channel = c.channel AND s.lifted_at IS NULL
+                    AND s.recipient_key_id > u.recipient_key_id
+                ORDER BY s.recipient_key_id
+                LIMIT 1
+            ) AS n
+        )
+        SELECT recipient_key_id FROM used
+    ) AS suppression_key_ids
 FROM channel_account AS c
 JOIN tenant AS n ON n.tenant_id = c.tenant_id
 WHERE c.tenant_id = :tenant_id AND c.account_id = :account_id;
@@ -122,19 +147,37 @@ ORDER BY due_at
 LIMIT :count_max;
 
 -- name: start_sending
--- The claim: from here on only whoever holds this epoch may write a result.
-UPDATE delivery_log AS l
-SET
-    state = 'sending',
-    reason = '',
-    epoch = l.epoch + 1,
-    attempt_count = l.attempt_count + 1,
-    lease_until = leo_now() + :lease::interval,
-    recipient_hash = r.recipient_hash,
-    recipient_key_id = :recipient_key_id
-FROM unnest(:delivery_ids::uuid[], :recipient_hashes::bytea[]) AS r (delivery_id, recipient_hash)
-WHERE l.tenant_id = :tenant_id AND l.delivery_id = r.delivery_id
-RETURNING l.delivery_id;
+-- The claim: from here on only whoever holds this epoch may write a result. What goes to an address
+-- that is suppressed, under whichever key, stays as it is and comes back with the cause.
+WITH recipient AS MATERIALIZED (
+    SELECT delivery_id, key_id, hash
+    FROM unnest(:delivery_ids::uuid[], :key_ids::text[], :hashes::bytea[]) AS r (
+        delivery_id, key_id, hash
+    )
+), suppressed AS MATERIALIZED (
+    SELECT r.delivery_id, s.cause
+    FROM recipient AS r
+    JOIN suppression AS s
+        ON s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = r.key_id
+        AND s.recipient_hash = r.hash AND s.lifted_at IS NULL
+), started AS (
+    UPDATE delivery_log AS l
+    SET
+        state = 'sending',
+        reason = '',
+        epoch = l.epoch + 1,
+        attempt_count = l.attempt_count + 1,
+        lease_until = leo_now() + :lease::interval,
+        recipient_hash = r.hash,
+        recipient_key_id = r.key_id
+    FROM recipient AS r
+    WHERE
+        l.tenant_id = :tenant_id
+        AND l.delivery_id = r.delivery_id
+        AND r.key_id = :active_key_id
+        AND NOT EXISTS (SELECT FROM suppressed AS s WHERE s.delivery_id = r.delivery_id)
+)
+SELECT delivery_id, cause FROM suppressed;
 
 -- name: insert_intents!
 -- Before any byte goes out: no log, no send.

@@ -12,8 +12,10 @@ from libs import audit
 from libs.postgres.queries import load_queries
 from services.dispatch.channels import CHANNELS
 from services.dispatch.channels.contract import SendResult
+from services.dispatch.domain.suppression import BadRecipient
 from services.dispatch.machine.moves import ACTOR, Move, move
 from services.dispatch.machine.transitions import Next, after_result
+from services.dispatch.suppressions import suppress_recipients
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -153,6 +155,13 @@ class Results:
             await self._end(connection, tenant_id, fenced, stored, now, again=again)
         for item in late:
             await self._merge_late(connection, tenant_id, item, now)
+        bad = [
+            BadRecipient(item.delivery_id, "rejected")
+            for item in (*fenced, *late)
+            if item.result.suppresses_recipient
+        ]
+        if bad:
+            await suppress_recipients(connection, tenant_id, "delivery", bad)
 
     async def _end(
         self,

@@ -12,8 +12,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from services.dispatch.channels.email.return_path import return_path_of
 from services.dispatch.domain.account import Credentials
 from services.dispatch.errors import ReceiptRefusedError
+from tests.contract.channels.complaints import complaint_of
 from tests.contract.channels.rigs import CANARY, EmailRig
 
 if TYPE_CHECKING:
@@ -231,6 +233,7 @@ async def test_a_verdict_has_its_class(
     message = rig.message(recipient=f"{name}.an@person.test")
     result = await rig.channel.send(message, rig.account, clients, timeout=PATIENCE)
     assert (result.kind, result.provider_class, result.code) == expected
+    assert result.suppresses_recipient == (name in {"unknown", "disabled"})
     assert not any(row["reference"] == message.reference for row in simulator.witness())
 
 
@@ -299,10 +302,11 @@ def lower(received: Received) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("bounces", "bounced"), ("expires", "failed"), ("delays", "other")]
+    ("name", "kind", "suppresses"),
+    [("bounces", "bounced", True), ("expires", "failed", False), ("delays", "other", False)],
 )
 async def test_a_report_says_what_became_of_a_message(
-    rig: EmailRig, clients: Clients, receiver: Receiver, name: str, kind: str
+    rig: EmailRig, clients: Clients, receiver: Receiver, name: str, kind: str, *, suppresses: bool
 ) -> None:
     message = rig.message(recipient=f"{name}.an@person.test")
     result = await rig.channel.send(message, rig.account, clients, timeout=PATIENCE)
@@ -312,9 +316,50 @@ async def test_a_report_says_what_became_of_a_message(
     for headers in (lower(received), {}):
         receipts = rig.channel.read_receipt(received.body, headers, rig.account)
         assert [receipt.kind for receipt in receipts] == ["sent", kind]
+        assert [receipt.suppresses_recipient for receipt in receipts] == [False, suppresses]
         for receipt in receipts:
             assert receipt.delivery_id == UUID(message.reference)
             assert receipt.provider_message_id == result.provider_message_id
+
+
+@pytest.mark.parametrize("status", ["5.7.1", "5.3.4", "5.2.2", "5.0.0", "", "5.1.1x", "5.1"])
+async def test_a_report_that_does_not_say_for_good_suppresses_nobody(
+    rig: EmailRig, clients: Clients, receiver: Receiver, status: str
+) -> None:
+    await rig.channel.send(
+        rig.message(recipient="bounces.an@person.test"), rig.account, clients, timeout=PATIENCE
+    )
+    body = (await receiver.next()).body
+    changed = body.replace(b"Status: 5.1.1", f"Status: {status}".encode())
+    assert changed != body
+    _, fate = rig.channel.read_receipt(changed, {}, rig.account)
+    assert (fate.kind, fate.suppresses_recipient) == ("bounced", False)
+
+
+@pytest.mark.parametrize(
+    ("feedback_type", "kind", "suppresses"),
+    [
+        ("abuse", "complained", True),
+        ("Abuse", "complained", True),
+        ("not-spam", "other", False),
+        ("fraud", "other", False),
+        ("", "other", False),
+    ],
+)
+async def test_a_complaint_is_about_the_mail_that_it_brings_back(
+    rig: EmailRig, feedback_type: str, kind: str, *, suppresses: bool
+) -> None:
+    delivery_id = uuid4()
+    return_path = return_path_of(
+        delivery_id, rig.account.settings, rig.account.credentials["bounce_key"]
+    )
+    sent, fate = rig.channel.read_receipt(complaint_of(return_path, feedback_type), {}, rig.account)
+    assert sent.kind == "sent"
+    assert (fate.kind, fate.suppresses_recipient) == (kind, suppresses)
+    assert fate.delivery_id == delivery_id
+    assert fate.provider_message_id == "<reported@shop.test>"
+    with pytest.raises(ReceiptRefusedError):
+        rig.channel.read_receipt(complaint_of("bounces@shop.test"), {}, rig.account)
 
 
 async def test_an_absence_notice_says_that_the_mail_system_has_it(

@@ -63,6 +63,7 @@ async def test_a_code_has_its_class(
     assert (result.kind, result.provider_class) == expected
     assert result.code == str(code)
     assert result.pauses_account == (code == -124)
+    assert result.suppresses_recipient == (code in {-108, -141})
     assert simulator.witness() == rows
 
 

@@ -115,3 +115,12 @@ VALUES (:tenant_id, :tenant_id, 1, 'intent', 1);
 
 INSERT INTO delivery_receipt (tenant_id, receipt_id, account_id, receipt_digest, kind)
 VALUES (:tenant_id, :tenant_id, :tenant_id, sha256('receipt'), 'delivered');
+
+INSERT INTO suppression (
+    tenant_id, suppression_id, channel, recipient_key_id, recipient_hash, cause, source,
+    delivery_id, lifted_at
+)
+VALUES (
+    :tenant_id, :tenant_id, 'email', 'k1', sha256('address'), 'bounced', 'receipt', :tenant_id,
+    leo_now()
+);

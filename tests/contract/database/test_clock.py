@@ -50,6 +50,7 @@ async def test_shifted_clock_shifts_every_time(
                 "decided_at",
                 "taken_at",
                 "reviewed_at",
+                "lifted_at",
             }
             # Members have the time of their snapshot.
             assert {table for table, _ in found} == {*TABLES} - {"segment_snapshot_member"}

@@ -23,11 +23,13 @@ class Attempt:
 
     Attributes:
         said: what the provider answers, heard or not.
+        for_good: whether a no is one of the address, to all messages.
         known: None while it is under way.
     """
 
     took: bool
     said: Answer
+    for_good: bool
     known: Answer | None = None
 
 
@@ -61,6 +63,7 @@ class Chain:
         attempt_count_max: calls after which a failure that may pass is final.
         allowed: whether the person still agrees.
         is_worth: whether the decision still is worth carrying out.
+        is_suppressed: whether nothing goes to the address, which all choices share.
     """
 
     choices: Sequence[int]
@@ -68,6 +71,7 @@ class Chain:
     attempt_count_max: int
     allowed: bool = True
     is_worth: bool = True
+    is_suppressed: bool = False
     deliveries: list[Delivery] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -84,6 +88,8 @@ class Chain:
             self._end(delivery, "suppressed")
         elif not self.is_worth:
             self._end(delivery, "expired")
+        elif self.is_suppressed:
+            self._end(delivery, "suppressed")
         else:
             delivery.state = "sending"
             return delivery
@@ -98,6 +104,7 @@ class Chain:
         if attempt.known not in {None, "unknown"} or attempt.known == answer:
             return
         attempt.known = answer
+        self.is_suppressed |= answer == "rejected" and attempt.for_good
         if delivery.attempts[-1].known is None or delivery.state not in OPEN:
             return
         self._settle(delivery)

@@ -213,8 +213,10 @@ class Site:
                 running.cancel()
                 await asyncio.wait({running})
 
-    async def receive(self, received: Received, account_id: UUID | None = None) -> None:
-        """Hand in a webhook as the edge does."""
+    async def receive(
+        self, received: Received, account_id: UUID | None = None, *, known: bool = False
+    ) -> None:
+        """Hand in a webhook as the edge does; `known` if it was handed in before."""
         request = ReceiptRequest(
             account_id=account_id or self.account_id,
             body=received.body,
@@ -222,7 +224,7 @@ class Site:
         )
         assert await record_receipts(
             DispatchStore(self.database), self.key_ring, self.world.tenant_id, [request]
-        ) == [False]
+        ) == [known]
 
     async def row(self, delivery_id: UUID) -> Any:
         return await self.world.superuser.fetchrow(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import email.policy
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -13,12 +15,15 @@ from cryptography.fernet import Fernet
 
 from libs.rpc.requests import Origin
 from libs.unsubscribe import UnsubscribeLinks
+from services.dispatch.channels.email.return_path import return_path_of
 from services.dispatch.domain.account import Credentials, NewAccount
 from services.dispatch.domain.template import NewTemplate
 from services.dispatch.machine.claim import Claims
 from services.dispatch.store import DispatchStore
 from services.dispatch.usecases import create_template, set_channel_account
+from tests.contract.channels.complaints import complaint_of
 from tests.contract.dispatch.world import CHANNEL, choice
+from tests.contract.simulator.simulators import Received
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -183,3 +188,87 @@ async def test_what_zalo_refuses_goes_by_mail(site: Site, mail: Mail) -> None:
         ("email", "accepted"),
     ]
     assert not await site.breaches()
+
+
+async def suppressed(site: Site) -> list[tuple[str, str]]:
+    """Cause and source."""
+    rows = await site.world.superuser.fetch("SELECT cause, source FROM suppression")
+    return [tuple(row) for row in rows]
+
+
+async def assert_nothing_more_goes(site: Site, mail: Mail, address: str, reason: str) -> None:
+    async with site.machine(claims=mail.claims):
+        delivery_id = await mail.delivery(await mail.person(address))
+        while (await site.outcome(delivery_id))[0] == "pending":  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    assert await site.outcome(delivery_id) == ("suppressed", f"SUPPRESSED: {reason}")
+    assert not await site.breaches()
+
+
+async def test_a_mailbox_that_is_not_there_is_asked_once(site: Site, mail: Mail) -> None:
+    await mail.delivery(await mail.person("unknown.an@person.test"))
+    async with site.machine(claims=mail.claims):
+        await site.wait_for(failed=1)
+    assert await suppressed(site) == [("rejected", "delivery")]
+    await assert_nothing_more_goes(
+        site, mail, "unknown.an@person.test", "the provider refuses this address for good"
+    )
+
+
+async def test_what_a_server_has_against_us_suppresses_nobody(site: Site, mail: Mail) -> None:
+    await mail.delivery(await mail.person("blocked.an@person.test"))
+    async with site.machine(claims=mail.claims):
+        await site.wait_for(failed=1)
+    assert await suppressed(site) == []
+
+
+async def test_a_mail_that_came_back_is_the_last_one(
+    site: Site, mail: Mail, receiver: Receiver
+) -> None:
+    await mail.delivery(await mail.person("bounces.an@person.test"))
+    async with site.machine(claims=mail.claims):
+        await site.wait_for(accepted=1)
+    report = await receiver.next()
+    await site.receive(report, mail.account_id)
+    assert await suppressed(site) == [("bounced", "receipt")]
+    # The same report again is known, also when somebody has lifted it meanwhile.
+    await site.world.superuser.execute("UPDATE suppression SET lifted_at = now()")
+    await site.receive(report, mail.account_id, known=True)
+    assert len(await suppressed(site)) == 1
+    await site.world.superuser.execute("UPDATE suppression SET lifted_at = NULL")
+    await assert_nothing_more_goes(
+        site, mail, "bounces.an@person.test", "an earlier message to this address came back"
+    )
+
+
+async def test_a_mail_that_was_given_up_may_arrive_next_time(
+    site: Site, mail: Mail, receiver: Receiver
+) -> None:
+    await mail.delivery(await mail.person("expires.an@person.test"))
+    async with site.machine(claims=mail.claims):
+        await site.wait_for(accepted=1)
+    await site.receive(await receiver.next(), mail.account_id)
+    assert await suppressed(site) == []
+
+
+async def test_who_calls_a_mail_spam_gets_no_other(site: Site, mail: Mail) -> None:
+    delivery_id = await mail.delivery(await mail.person())
+    async with site.machine(claims=mail.claims):
+        await site.wait_for(accepted=1)
+    return_path = return_path_of(delivery_id, {"return_path": "bounces@shop.test"}, "b" * 16)
+    await site.receive(Received(complaint_of(return_path), {}, datetime.now(UTC)), mail.account_id)
+    assert await suppressed(site) == [("complained", "receipt")]
+    await assert_nothing_more_goes(
+        site, mail, "an@person.test", "the person complained about an earlier message"
+    )
+
+
+async def test_a_report_of_another_accounts_message_suppresses_nobody(
+    site: Site, mail: Mail
+) -> None:
+    delivery_id = await site.delivery()
+    async with site.machine(claims=mail.claims):
+        await site.wait_for(accepted=1)
+    return_path = return_path_of(delivery_id, {"return_path": "bounces@shop.test"}, "b" * 16)
+    await site.receive(Received(complaint_of(return_path), {}, datetime.now(UTC)), mail.account_id)
+    assert await suppressed(site) == []

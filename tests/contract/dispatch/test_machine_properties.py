@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from uuid_utils.compat import uuid7
 
+from libs.rpc.requests import Origin
 from services.dispatch.channels.contract import SendResult
 from services.dispatch.channels.zalo_template import ZaloTemplate
+from services.dispatch.domain.suppression import Recipient
 from services.dispatch.machine import settle
+from services.dispatch.store import DispatchStore
 from tests.contract.dispatch.chain_model import HANDS_OVER, OPEN, Attempt, Chain, Delivery
-from tests.contract.dispatch.world import choice
+from tests.contract.dispatch.world import CHANNEL, choice
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,6 +38,7 @@ SETTINGS: Final = {
     "backoff_min": timedelta(0),
     "backoff_max": timedelta(0),
 }
+ORIGIN: Final = Origin(actor="test", call_id="call", request=None)
 CLASSES: Final = {"accepted": "OK", "rejected": "P", "retry_at": "R", "unknown": "AMB"}
 TOOK: Final[list[Answer]] = ["accepted", "accepted", "unknown"]
 DID_NOT: Final[list[Answer]] = ["rejected", "rejected", "retry_at", "retry_at", "unknown"]
@@ -59,13 +63,14 @@ class Run:
         self.knows_key = knows_key
         self.chains: dict[UUID, Chain] = {}
         self.people: dict[UUID, UUID] = {}
+        self.phones: dict[UUID, str] = {}
         self.calls: list[Call] = []
         self.done: list[str] = []
 
     async def begin(self) -> None:
         # What time takes away, a test has to take away itself.
         await self.site.world.superuser.execute("ALTER TABLE decision DISABLE TRIGGER USER")
-        for _ in range(CHAIN_COUNT):
+        for place in range(CHAIN_COUNT):
             numbers = sorted(self.chance.sample(range(6), self.chance.randint(1, 4)))
             ways = [
                 choice(
@@ -75,10 +80,12 @@ class Run:
                 )
                 for number in numbers
             ]
-            person = await self.site.person()
+            phone = f"+8490311122{place}"
+            person = await self.site.person(phones=[phone])
             first = await self.site.delivery(person, choices=ways)
             decision_id = (await self.site.row(first))["decision_id"]
             self.people[decision_id] = person.profile_id
+            self.phones[decision_id] = phone
             self.chains[decision_id] = Chain(numbers, self.knows_key, ATTEMPT_COUNT_MAX)
 
     async def rows(self, decision_id: UUID) -> list[Any]:
@@ -105,7 +112,9 @@ class Run:
         # Whoever knows the key and has the message says so; and nobody says no to what it took.
         took = self.knows_key and delivery.took
         took = took or self.chance.random() < 0.4
-        attempt = Attempt(took, self.chance.choice(TOOK if took else DID_NOT))
+        attempt = Attempt(
+            took, self.chance.choice(TOOK if took else DID_NOT), self.chance.random() < 0.3
+        )
         delivery.attempts.append(attempt)
         self.calls.append(Call(chain, delivery, attempt, claim.claimed[0]))
 
@@ -171,6 +180,18 @@ class Run:
             "granted" if chain.allowed else "withdrawn",
         )
 
+    async def suppress(self) -> None:
+        """Somebody asks that nothing goes to an address, or that it may again."""
+        decision_id, chain = self.chance.choice(list(self.chains.items()))
+        chain.is_suppressed = not chain.is_suppressed
+        store, key_ring = DispatchStore(self.site.database), self.site.key_ring
+        recipient = Recipient(channel=CHANNEL, address=self.phones[decision_id])
+        tenant_id = self.site.world.tenant_id
+        if chain.is_suppressed:
+            await store.suppress(tenant_id, recipient, key_ring, cause="requested", origin=ORIGIN)
+        else:
+            await store.unsuppress(tenant_id, recipient, key_ring, origin=ORIGIN)
+
     async def expire(self) -> None:
         decision_id, chain = self.chance.choice(list(self.chains.items()))
         chain.is_worth = False
@@ -200,6 +221,7 @@ class Run:
             self.forget: 3,
             self.receive: 4,
             self.withdraw: 4,
+            self.suppress: 4,
             self.expire: 1,
             self.fail: 1,
         }
@@ -214,6 +236,9 @@ class Run:
             assert [(row["choice"], row["state"], row["attempt_count"]) for row in rows] == [
                 (each.choice, each.state, len(each.attempts)) for each in chain.deliveries
             ], self.done
+            # Nothing is called suppressed that may have reached the person.
+            for row in rows:
+                assert not (row["state"] == "suppressed" and row["in_doubt"]), self.done
             # Of what is at its end nobody asks any more; what is under way is known at its end.
             if chain.last.state in {"pending", "retry_wait", "outcome_unknown"}:
                 assert rows[-1]["in_doubt"] == chain.last.in_doubt, self.done
@@ -249,6 +274,7 @@ def result_of(call: Call) -> SendResult:
         provider_class=provider_class,
         code="x",
         provider_message_id="m" if kind == "accepted" else "",
+        suppresses_recipient=kind == "rejected" and call.attempt.for_good,
     )
 
 

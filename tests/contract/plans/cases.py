@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -112,6 +113,19 @@ def _retention(name: str, row_count_max: int) -> Case:
             "count_max": COUNT,
         },
     )
+
+
+def _hashes(sample: Sample) -> list[bytes]:
+    """The addresses of people, as data.sql has them."""
+    return [sha256(profile_id.bytes).digest() for profile_id in sample.profile_ids]
+
+
+def _addresses(sample: Sample) -> dict[str, Any]:
+    return {
+        "channel": "zalo-template",
+        "key_ids": ["k2"] * len(sample.profile_ids),
+        "hashes": _hashes(sample),
+    }
 
 
 INGEST_CASES: Final = (
@@ -335,11 +349,53 @@ DISPATCH_CASES: Final = (
     Case(DISPATCH, "select_document", 1, lambda s: {"ext_id": s.ext_ids[0]}),
     Case(DISPATCH, "select_event", 1, lambda s: {"event_id": s.event_ids[0]}),
     Case(DISPATCH, "lock_deliveries", COUNT, lambda s: {"delivery_ids": s.delivery_ids}),
+    Case(
+        DISPATCH,
+        "insert_suppressions_of_deliveries",
+        COUNT,
+        lambda s: {
+            "suppression_ids": [uuid4() for _ in s.delivery_ids],
+            "delivery_ids": s.delivery_ids,
+            "causes": ["rejected"] * len(s.delivery_ids),
+            "source": "delivery",
+        },
+    ),
+    Case(DISPATCH, "select_suppressed", COUNT, _addresses),
+    Case(
+        DISPATCH,
+        "lift_suppressions",
+        COUNT,
+        lambda s: (
+            _addresses(s) | {"request_id": uuid4(), "request_digests": [_HASH] * len(s.profile_ids)}
+        ),
+    ),
+    Case(
+        DISPATCH,
+        "select_suppressions_of_request",
+        1,
+        lambda s: {"request_id": s.profile_ids[0]},
+    ),
+    Case(
+        DISPATCH,
+        "select_suppressions_of_lift_request",
+        1,
+        lambda s: {"request_id": s.profile_ids[0]},
+    ),
+    # What was lifted meanwhile is read over.
+    Case(DISPATCH, "list_suppressions", 2 * COUNT, lambda _: {"before": _LAST, "count": COUNT}),
+    Case(
+        DISPATCH,
+        "list_suppressions_of_recipient",
+        COUNT,
+        lambda s: _addresses(s) | {"before": _LAST, "count": COUNT},
+    ),
 )
 
 MACHINE_CASES: Final = (
     _finder(MACHINE, "find_due", 2 * TENANT_COUNT),
     _finder(MACHINE, "find_expired_leases", TENANT_COUNT),
+    # From key to key, of which there are two here, and once more behind the last.
+    Case(MACHINE, "select_account", 3, lambda s: {"account_id": s.account_id}),
     Case(
         MACHINE,
         "select_due",
@@ -352,15 +408,18 @@ MACHINE_CASES: Final = (
         COUNT,
         lambda s: {"account_id": s.account_id, "count_max": COUNT},
     ),
+    # Of a person's addresses, each is looked for under each key.
     Case(
         MACHINE,
         "start_sending",
-        COUNT,
+        2 * COUNT,
         lambda s: {
             "lease": timedelta(seconds=15),
-            "recipient_key_id": "key",
-            "delivery_ids": s.pending_ids,
-            "recipient_hashes": [_HASH] * len(s.pending_ids),
+            "channel": "zalo-template",
+            "active_key_id": "k2",
+            "delivery_ids": s.pending_ids * 2,
+            "key_ids": ["k1"] * len(s.pending_ids) + ["k2"] * len(s.pending_ids),
+            "hashes": _hashes(s)[: len(s.pending_ids)] * 2,
         },
     ),
     Case(
@@ -539,7 +598,7 @@ NOT_ASKED: Final = {
     f"{DISPATCH}:update_account": _KEY,
     f"{DISPATCH}:select_accounts": _KEY,
     f"{DISPATCH}:insert_receipts": _GIVEN,
-    f"{MACHINE}:select_account": _KEY,
+    f"{DISPATCH}:insert_suppressions": _GIVEN,
     f"{MACHINE}:insert_intents": _GIVEN,
     f"{MACHINE}:now": "no table",
     f"{MACHINE}:insert_attempts": _GIVEN,

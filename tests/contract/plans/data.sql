@@ -230,6 +230,18 @@ SELECT
 FROM delivery_log
 WHERE state IN ('accepted', 'outcome_unknown');
 
+-- One address of everybody's, under an older key for every tenth; every fifth was lifted.
+INSERT INTO suppression (
+    tenant_id, suppression_id, channel, recipient_key_id, recipient_hash, cause, source, request_id,
+    request_digest, lifted_at
+)
+SELECT
+    tenant_id, pg_temp.id_at(created_at, 'suppression ' || profile_id), 'zalo-template',
+    CASE WHEN profile_no % 10 = 0 THEN 'k1' ELSE 'k2' END, sha256(uuid_send(profile_id)),
+    'requested', 'call', profile_id, sha256('request'),
+    CASE WHEN profile_no % 5 = 1 THEN leo_now() END
+FROM cdp_profiles;
+
 INSERT INTO segment_snapshot_member (
     tenant_id, snapshot_id, chunk_no, member_count, profile_nos, profile_versions, consent_keys,
     consents

@@ -35,6 +35,9 @@ RULE = decision.Rule(name="thanks", event_type="purchase")
 LAUNCH = decision.CampaignLaunch(launch_id="n", member_count=3)
 TEMPLATE = dispatch.Template(name="thanks", channel="zalo-template", data={"customer": "An"})
 ACCOUNT = dispatch.ChannelAccount(name="oa", channel="zalo-template")
+RECIPIENT = dispatch.Recipient(channel="email", address="an@person.test")
+SUPPRESSION = dispatch.Suppression(suppression_id="s", channel="email")
+BOUNCED = dispatch.Suppression.CAUSE_BOUNCED
 NOW = datetime.now(UTC)
 ACTIVE = decision.Campaign.STATE_ACTIVE
 PENDING = dispatch.Delivery.STATE_PENDING
@@ -245,6 +248,24 @@ async def serving(services: Services) -> AsyncIterator[str]:
             dispatch.SetChannelAccountRequest(account=ACCOUNT),
             dispatch.SetChannelAccountResponse(account=ACCOUNT),
             ACCOUNT,
+        ),
+        (
+            lambda client: client.dispatch.suppress(RECIPIENT, cause=BOUNCED),
+            dispatch.SuppressRequest(recipient=RECIPIENT, cause=BOUNCED),
+            dispatch.SuppressResponse(suppressions=[SUPPRESSION]),
+            [SUPPRESSION],
+        ),
+        (
+            lambda client: client.dispatch.unsuppress(RECIPIENT),
+            dispatch.UnsuppressRequest(recipient=RECIPIENT),
+            dispatch.UnsuppressResponse(suppressions=[SUPPRESSION]),
+            [SUPPRESSION],
+        ),
+        (
+            lambda client: client.dispatch.list_suppressions(recipient=RECIPIENT, page_size=5),
+            dispatch.ListSuppressionsRequest(recipient=RECIPIENT, page_size=5),
+            dispatch.ListSuppressionsResponse(suppressions=[SUPPRESSION]),
+            dispatch.ListSuppressionsResponse(suppressions=[SUPPRESSION]),
         ),
     ],
 )

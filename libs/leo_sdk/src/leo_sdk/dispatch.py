@@ -15,9 +15,15 @@ from leo.dispatch.v1.dispatch_service_pb2 import (
     GetDeliveryResponse,
     ListDeliveriesRequest,
     ListDeliveriesResponse,
+    ListSuppressionsRequest,
+    ListSuppressionsResponse,
+    Recipient,
     RenderTemplateRequest,
     SetChannelAccountRequest,
+    Suppression,
+    SuppressRequest,
     Template,
+    UnsuppressRequest,
 )
 from leo.dispatch.v1.dispatch_service_pb2_grpc import DispatchServiceStub
 
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class DispatchClient:
-    """Templates, channel accounts and deliveries: `LeoClient.dispatch`."""
+    """Templates, channel accounts, deliveries and suppressions: `LeoClient.dispatch`."""
 
     def __init__(self, channel: grpc.aio.Channel, calls: Calls) -> None:
         self._calls = calls
@@ -129,3 +135,74 @@ class DispatchClient:
         request = SetChannelAccountRequest(account=account)
         response = await self._calls.unary(self._stub.SetChannelAccount, request, timeout)
         return response.account
+
+    async def suppress(
+        self,
+        recipient: Recipient,
+        *,
+        cause: Suppression.Cause.ValueType = Suppression.CAUSE_UNSPECIFIED,
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> list[Suppression]:
+        """Let nothing more be sent to an address, or to a person's; all that is in force there.
+
+        Args:
+            recipient: an address, or all that its channel could reach a person at now.
+            cause: why; CAUSE_REQUESTED if unspecified.
+            request_id: UUID4. Give one if you may repeat the call yourself: a repeat changes
+                nothing, also after unsuppress. The client's own tries share one in any case.
+
+        Raises:
+            MissingError: PROFILE_MISSING.
+            StateError: ADDRESS_MISSING, the person has none for the channel.
+            InvalidError: FIELD_INVALID, or REQUEST_ID_REUSED with another body.
+        """
+        request = SuppressRequest(
+            recipient=recipient, cause=cause, request_id=request_id or str(uuid4())
+        )
+        response = await self._calls.unary(self._stub.Suppress, request, timeout)
+        return list(response.suppressions)
+
+    async def unsuppress(
+        self,
+        recipient: Recipient,
+        *,
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> list[Suppression]:
+        """Lift what is in force; what was lifted, which may be nothing.
+
+        Args:
+            recipient: as in suppress.
+            request_id: as in suppress.
+
+        Raises:
+            MissingError: PROFILE_MISSING.
+            InvalidError: FIELD_INVALID, or REQUEST_ID_REUSED with another body.
+        """
+        request = UnsuppressRequest(recipient=recipient, request_id=request_id or str(uuid4()))
+        response = await self._calls.unary(self._stub.Unsuppress, request, timeout)
+        return list(response.suppressions)
+
+    async def list_suppressions(
+        self,
+        *,
+        recipient: Recipient | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: timedelta | None = None,
+    ) -> ListSuppressionsResponse:
+        """A page of what is in force, the newest first; addresses are not told.
+
+        Args:
+            recipient: of these addresses only.
+            page_size: at most so many; 50 if 0.
+            page_token: `next_page_token` of the page before.
+
+        Raises:
+            MissingError: PROFILE_MISSING.
+        """
+        request = ListSuppressionsRequest(
+            recipient=recipient, page_size=page_size, page_token=page_token
+        )
+        return await self._calls.unary(self._stub.ListSuppressions, request, timeout)

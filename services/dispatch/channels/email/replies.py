@@ -32,6 +32,9 @@ CLASSES: Final[Mapping[str, ProviderClass]] = {
     # The server asks for credentials, or does not accept these.
     **dict.fromkeys(("5.7.8", "5.7.9"), "T"),
 }
+# Of the recipient, what does not go away by itself: no such mailbox, domain or address, moved away,
+# no mail at all, disabled. A reply that names none of them may as well be about us, on some list.
+SUPPRESSING: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 # By the first two numbers of those that are not above.
 SUBJECT_CLASSES: Final[Mapping[str, ProviderClass]] = {"4.7": "RL"}
 # By the basic code of a reply without an enhanced one, or with one that says nothing more.
@@ -77,6 +80,7 @@ def result_of(reply: SmtpReply, message_id: str) -> SendResult:
             provider_class=provider_class,
             code=_code_of(reply),
             reason=REASONS[provider_class],
+            suppresses_recipient=provider_class == "P" and reply.enhanced_code in SUPPRESSING,
         )
     return SendResult(
         kind="retry_at",

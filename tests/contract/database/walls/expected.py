@@ -150,6 +150,10 @@ TABLE_GRANTS: dict[str, dict[str, str]] = {
         DISPATCH: "SELECT, INSERT",
         ERASER: "SELECT, UPDATE (raw), DELETE",
     },
+    "suppression": {
+        DISPATCH: "SELECT, INSERT, UPDATE (lifted_at, lift_request_id, lift_request_digest)",
+        ERASER: "SELECT, DELETE",
+    },
 }
 # Who reads the view, beside the auditor.
 VIEW_READERS: dict[str, set[str]] = {

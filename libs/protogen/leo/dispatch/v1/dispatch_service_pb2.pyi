@@ -430,6 +430,148 @@ class ChannelAccount(_message.Message):
 Global___ChannelAccount: _TypeAlias = ChannelAccount  # noqa: Y015
 
 @_typing.final
+class Suppression(_message.Message):
+    """Suppression is why nothing is sent by a channel to one address."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Cause:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _CauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Suppression._Cause.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CAUSE_UNSPECIFIED: Suppression._Cause.ValueType  # 0
+        """Never sent; in a request, REQUESTED."""
+        CAUSE_BOUNCED: Suppression._Cause.ValueType  # 1
+        """A message came back: there is no such address, as its mail system reported."""
+        CAUSE_COMPLAINED: Suppression._Cause.ValueType  # 2
+        """The person complained about a message."""
+        CAUSE_REJECTED: Suppression._Cause.ValueType  # 3
+        """The provider refuses the address for good."""
+        CAUSE_REQUESTED: Suppression._Cause.ValueType  # 4
+        """Somebody asked for it."""
+
+    class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
+        """Cause is what made somebody stop sending there."""
+
+    CAUSE_UNSPECIFIED: Suppression.Cause.ValueType  # 0
+    """Never sent; in a request, REQUESTED."""
+    CAUSE_BOUNCED: Suppression.Cause.ValueType  # 1
+    """A message came back: there is no such address, as its mail system reported."""
+    CAUSE_COMPLAINED: Suppression.Cause.ValueType  # 2
+    """The person complained about a message."""
+    CAUSE_REJECTED: Suppression.Cause.ValueType  # 3
+    """The provider refuses the address for good."""
+    CAUSE_REQUESTED: Suppression.Cause.ValueType  # 4
+    """Somebody asked for it."""
+
+    class _Source:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Suppression._Source.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        SOURCE_UNSPECIFIED: Suppression._Source.ValueType  # 0
+        """Never sent."""
+        SOURCE_DELIVERY: Suppression._Source.ValueType  # 1
+        """The provider's answer to a delivery."""
+        SOURCE_RECEIPT: Suppression._Source.ValueType  # 2
+        """A receipt."""
+        SOURCE_CALL: Suppression._Source.ValueType  # 3
+        """A call of Suppress."""
+
+    class Source(_Source, metaclass=_SourceEnumTypeWrapper):
+        """Source is what told it."""
+
+    SOURCE_UNSPECIFIED: Suppression.Source.ValueType  # 0
+    """Never sent."""
+    SOURCE_DELIVERY: Suppression.Source.ValueType  # 1
+    """The provider's answer to a delivery."""
+    SOURCE_RECEIPT: Suppression.Source.ValueType  # 2
+    """A receipt."""
+    SOURCE_CALL: Suppression.Source.ValueType  # 3
+    """A call of Suppress."""
+
+    SUPPRESSION_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    LIFT_TIME_FIELD_NUMBER: _builtins.int
+    suppression_id: _builtins.str
+    """UUIDv7, made by the server."""
+    channel: _builtins.str
+    """By which nothing is sent to the address."""
+    cause: Global___Suppression.Cause.ValueType
+    """Why."""
+    source: Global___Suppression.Source.ValueType
+    """What told it."""
+    delivery_id: _builtins.str
+    """The delivery that was answered, or that the receipt is about; empty for a call."""
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def lift_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was lifted; unset while it is in force."""
+
+    def __init__(
+        self,
+        *,
+        suppression_id: _builtins.str = ...,
+        channel: _builtins.str = ...,
+        cause: Global___Suppression.Cause.ValueType = ...,
+        source: Global___Suppression.Source.ValueType = ...,
+        delivery_id: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        lift_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "lift_time", b"lift_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "channel", b"channel", "create_time", b"create_time", "delivery_id", b"delivery_id", "lift_time", b"lift_time", "source", b"source", "suppression_id", b"suppression_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Suppression: _TypeAlias = Suppression  # noqa: Y015
+
+@_typing.final
+class Recipient(_message.Message):
+    """Recipient is one address, or all that a channel could reach a person at now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PROFILE_EXT_ID_FIELD_NUMBER: _builtins.int
+    channel: _builtins.str
+    """The channel, such as "email"."""
+    address: _builtins.str
+    """The address itself: an email address, or a phone number with its country code (without one it
+    is Vietnamese). It is kept as a keyed hash alone.
+    """
+    profile_ext_id: _builtins.str
+    """The person, by the ext_id of their profile."""
+    def __init__(
+        self,
+        *,
+        channel: _builtins.str = ...,
+        address: _builtins.str = ...,
+        profile_ext_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "name", b"name", "profile_ext_id", b"profile_ext_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "channel", b"channel", "name", b"name", "profile_ext_id", b"profile_ext_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_name: _TypeAlias = _typing.Literal["address", "profile_ext_id"]  # noqa: Y015
+    _WhichOneofArgType_name: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_name) -> _WhichOneofReturnType_name | None: ...
+
+Global___Recipient: _TypeAlias = Recipient  # noqa: Y015
+
+@_typing.final
 class DispatchResult(_message.Message):
     """DispatchResult is the answer to one decision."""
 
@@ -886,3 +1028,171 @@ class RecordReceiptResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordReceiptResponse: _TypeAlias = RecordReceiptResponse  # noqa: Y015
+
+@_typing.final
+class SuppressRequest(_message.Message):
+    """SuppressRequest says to whom nothing more is sent, and why."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    cause: Global___Suppression.Cause.ValueType
+    """Why; REQUESTED if unspecified."""
+    request_id: _builtins.str
+    """UUID4. With one, a repeat of a call that changed something changes nothing, also after Unsuppress."""
+    @_builtins.property
+    def recipient(self) -> Global___Recipient:
+        """To whom."""
+
+    def __init__(
+        self,
+        *,
+        recipient: Global___Recipient | None = ...,
+        cause: Global___Suppression.Cause.ValueType = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "recipient", b"recipient", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuppressRequest: _TypeAlias = SuppressRequest  # noqa: Y015
+
+@_typing.final
+class SuppressResponse(_message.Message):
+    """SuppressResponse is what is in force now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUPPRESSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def suppressions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suppression]:
+        """One for each address."""
+
+    def __init__(
+        self,
+        *,
+        suppressions: _abc.Iterable[Global___Suppression] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["suppressions", b"suppressions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuppressResponse: _TypeAlias = SuppressResponse  # noqa: Y015
+
+@_typing.final
+class UnsuppressRequest(_message.Message):
+    """UnsuppressRequest says to whom messages may go again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """UUID4. With one, a repeat of a call that changed something changes nothing, also after Suppress."""
+    @_builtins.property
+    def recipient(self) -> Global___Recipient:
+        """To whom."""
+
+    def __init__(
+        self,
+        *,
+        recipient: Global___Recipient | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnsuppressRequest: _TypeAlias = UnsuppressRequest  # noqa: Y015
+
+@_typing.final
+class UnsuppressResponse(_message.Message):
+    """UnsuppressResponse is what is in force no more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUPPRESSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def suppressions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suppression]:
+        """What this call lifted; empty if there was nothing."""
+
+    def __init__(
+        self,
+        *,
+        suppressions: _abc.Iterable[Global___Suppression] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["suppressions", b"suppressions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnsuppressResponse: _TypeAlias = UnsuppressResponse  # noqa: Y015
+
+@_typing.final
+class ListSuppressionsRequest(_message.Message):
+    """ListSuppressionsRequest asks for a page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most so many; 50 if 0, never more than 500."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first page."""
+    @_builtins.property
+    def recipient(self) -> Global___Recipient:
+        """Of these addresses only; of all and of every channel if unset."""
+
+    def __init__(
+        self,
+        *,
+        recipient: Global___Recipient | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recipient", b"recipient"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "recipient", b"recipient"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSuppressionsRequest: _TypeAlias = ListSuppressionsRequest  # noqa: Y015
+
+@_typing.final
+class ListSuppressionsResponse(_message.Message):
+    """ListSuppressionsResponse is one page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUPPRESSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def suppressions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suppression]:
+        """The newest first."""
+
+    def __init__(
+        self,
+        *,
+        suppressions: _abc.Iterable[Global___Suppression] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "suppressions", b"suppressions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSuppressionsResponse: _TypeAlias = ListSuppressionsResponse  # noqa: Y015

@@ -74,6 +74,21 @@ class DispatchServiceStub:
                 request_serializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.RecordReceiptRequest.SerializeToString,
                 response_deserializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.RecordReceiptResponse.FromString,
                 _registered_method=True)
+        self.Suppress = channel.unary_unary(
+                '/leo.dispatch.v1.DispatchService/Suppress',
+                request_serializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.SuppressRequest.SerializeToString,
+                response_deserializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.SuppressResponse.FromString,
+                _registered_method=True)
+        self.Unsuppress = channel.unary_unary(
+                '/leo.dispatch.v1.DispatchService/Unsuppress',
+                request_serializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.UnsuppressRequest.SerializeToString,
+                response_deserializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.UnsuppressResponse.FromString,
+                _registered_method=True)
+        self.ListSuppressions = channel.unary_unary(
+                '/leo.dispatch.v1.DispatchService/ListSuppressions',
+                request_serializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.ListSuppressionsRequest.SerializeToString,
+                response_deserializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.ListSuppressionsResponse.FromString,
+                _registered_method=True)
 
 
 class DispatchServiceServicer:
@@ -168,6 +183,45 @@ class DispatchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Suppress(self, request, context):
+        """Suppress lets nothing more be sent by a channel to an address, whatever its person allows, until
+        Unsuppress. Of a person, to each address that the channel could reach them at now. What is
+        suppressed already stays as it is.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - INVALID_ARGUMENT, REQUEST_ID_REUSED
+        - NOT_FOUND, PROFILE_MISSING
+        - FAILED_PRECONDITION, ADDRESS_MISSING: the person has no address for the channel
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unsuppress(self, request, context):
+        """Unsuppress lifts what is in force. What was not sent meanwhile stays so.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - INVALID_ARGUMENT, REQUEST_ID_REUSED
+        - NOT_FOUND, PROFILE_MISSING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSuppressions(self, request, context):
+        """ListSuppressions reads what is in force, the newest first. Addresses are not told: they are kept
+        as keyed hashes alone.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID: also where page_size is negative or page_token none of ours
+        - NOT_FOUND, PROFILE_MISSING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DispatchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -205,6 +259,21 @@ def add_DispatchServiceServicer_to_server(servicer, server):
                     servicer.RecordReceipt,
                     request_deserializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.RecordReceiptRequest.FromString,
                     response_serializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.RecordReceiptResponse.SerializeToString,
+            ),
+            'Suppress': grpc.unary_unary_rpc_method_handler(
+                    servicer.Suppress,
+                    request_deserializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.SuppressRequest.FromString,
+                    response_serializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.SuppressResponse.SerializeToString,
+            ),
+            'Unsuppress': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unsuppress,
+                    request_deserializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.UnsuppressRequest.FromString,
+                    response_serializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.UnsuppressResponse.SerializeToString,
+            ),
+            'ListSuppressions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSuppressions,
+                    request_deserializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.ListSuppressionsRequest.FromString,
+                    response_serializer=leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.ListSuppressionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -401,6 +470,87 @@ class DispatchService:
             '/leo.dispatch.v1.DispatchService/RecordReceipt',
             leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.RecordReceiptRequest.SerializeToString,
             leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.RecordReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Suppress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.dispatch.v1.DispatchService/Suppress',
+            leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.SuppressRequest.SerializeToString,
+            leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.SuppressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unsuppress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.dispatch.v1.DispatchService/Unsuppress',
+            leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.UnsuppressRequest.SerializeToString,
+            leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.UnsuppressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSuppressions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/leo.dispatch.v1.DispatchService/ListSuppressions',
+            leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.ListSuppressionsRequest.SerializeToString,
+            leo_dot_dispatch_dot_v1_dot_dispatch__service__pb2.ListSuppressionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -94,6 +94,33 @@ class DispatchServiceStub:
     - INVALID_ARGUMENT, RECEIPT_REFUSED: not signed by the account's provider, or unreadable
     - NOT_FOUND, ACCOUNT_MISSING
     """
+    Suppress: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.SuppressRequest, _dispatch_service_pb2.SuppressResponse]
+    """Suppress lets nothing more be sent by a channel to an address, whatever its person allows, until
+    Unsuppress. Of a person, to each address that the channel could reach them at now. What is
+    suppressed already stays as it is.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - INVALID_ARGUMENT, REQUEST_ID_REUSED
+    - NOT_FOUND, PROFILE_MISSING
+    - FAILED_PRECONDITION, ADDRESS_MISSING: the person has no address for the channel
+    """
+    Unsuppress: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.UnsuppressRequest, _dispatch_service_pb2.UnsuppressResponse]
+    """Unsuppress lifts what is in force. What was not sent meanwhile stays so.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - INVALID_ARGUMENT, REQUEST_ID_REUSED
+    - NOT_FOUND, PROFILE_MISSING
+    """
+    ListSuppressions: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListSuppressionsRequest, _dispatch_service_pb2.ListSuppressionsResponse]
+    """ListSuppressions reads what is in force, the newest first. Addresses are not told: they are kept
+    as keyed hashes alone.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID: also where page_size is negative or page_token none of ours
+    - NOT_FOUND, PROFILE_MISSING
+    """
 
 @_typing.type_check_only
 class DispatchServiceAsyncStub(DispatchServiceStub):
@@ -160,6 +187,33 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     - INVALID_ARGUMENT, FIELD_INVALID
     - INVALID_ARGUMENT, RECEIPT_REFUSED: not signed by the account's provider, or unreadable
     - NOT_FOUND, ACCOUNT_MISSING
+    """
+    Suppress: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.SuppressRequest, _dispatch_service_pb2.SuppressResponse]  # type: ignore[assignment]
+    """Suppress lets nothing more be sent by a channel to an address, whatever its person allows, until
+    Unsuppress. Of a person, to each address that the channel could reach them at now. What is
+    suppressed already stays as it is.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - INVALID_ARGUMENT, REQUEST_ID_REUSED
+    - NOT_FOUND, PROFILE_MISSING
+    - FAILED_PRECONDITION, ADDRESS_MISSING: the person has no address for the channel
+    """
+    Unsuppress: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.UnsuppressRequest, _dispatch_service_pb2.UnsuppressResponse]  # type: ignore[assignment]
+    """Unsuppress lifts what is in force. What was not sent meanwhile stays so.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID
+    - INVALID_ARGUMENT, REQUEST_ID_REUSED
+    - NOT_FOUND, PROFILE_MISSING
+    """
+    ListSuppressions: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListSuppressionsRequest, _dispatch_service_pb2.ListSuppressionsResponse]  # type: ignore[assignment]
+    """ListSuppressions reads what is in force, the newest first. Addresses are not told: they are kept
+    as keyed hashes alone.
+
+    Errors:
+    - INVALID_ARGUMENT, FIELD_INVALID: also where page_size is negative or page_token none of ours
+    - NOT_FOUND, PROFILE_MISSING
     """
 
 class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -266,6 +320,51 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         - INVALID_ARGUMENT, FIELD_INVALID
         - INVALID_ARGUMENT, RECEIPT_REFUSED: not signed by the account's provider, or unreadable
         - NOT_FOUND, ACCOUNT_MISSING
+        """
+
+    @_abc_1.abstractmethod
+    def Suppress(
+        self,
+        request: _dispatch_service_pb2.SuppressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_service_pb2.SuppressResponse, _abc.Awaitable[_dispatch_service_pb2.SuppressResponse]]:
+        """Suppress lets nothing more be sent by a channel to an address, whatever its person allows, until
+        Unsuppress. Of a person, to each address that the channel could reach them at now. What is
+        suppressed already stays as it is.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - INVALID_ARGUMENT, REQUEST_ID_REUSED
+        - NOT_FOUND, PROFILE_MISSING
+        - FAILED_PRECONDITION, ADDRESS_MISSING: the person has no address for the channel
+        """
+
+    @_abc_1.abstractmethod
+    def Unsuppress(
+        self,
+        request: _dispatch_service_pb2.UnsuppressRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_service_pb2.UnsuppressResponse, _abc.Awaitable[_dispatch_service_pb2.UnsuppressResponse]]:
+        """Unsuppress lifts what is in force. What was not sent meanwhile stays so.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID
+        - INVALID_ARGUMENT, REQUEST_ID_REUSED
+        - NOT_FOUND, PROFILE_MISSING
+        """
+
+    @_abc_1.abstractmethod
+    def ListSuppressions(
+        self,
+        request: _dispatch_service_pb2.ListSuppressionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_service_pb2.ListSuppressionsResponse, _abc.Awaitable[_dispatch_service_pb2.ListSuppressionsResponse]]:
+        """ListSuppressions reads what is in force, the newest first. Addresses are not told: they are kept
+        as keyed hashes alone.
+
+        Errors:
+        - INVALID_ARGUMENT, FIELD_INVALID: also where page_size is negative or page_token none of ours
+        - NOT_FOUND, PROFILE_MISSING
         """
 
 def add_DispatchServiceServicer_to_server(servicer: DispatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"leo/dispatch/v1/error_reason.proto\x12\x0fleo.dispatch.v1*\xe4\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_FIELD_INVALID\x10\x01\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x02\x12!\n\x1d\x45RROR_REASON_TEMPLATE_INVALID\x10\x03\x12 \n\x1c\x45RROR_REASON_TEMPLATE_EXISTS\x10\x04\x12!\n\x1d\x45RROR_REASON_TEMPLATE_MISSING\x10\x05\x12\x1e\n\x1a\x45RROR_REASON_VALUE_MISSING\x10\x06\x12 \n\x1c\x45RROR_REASON_ACCOUNT_MISSING\x10\x07\x12 \n\x1c\x45RROR_REASON_PROFILE_MISSING\x10\x08\x12!\n\x1d\x45RROR_REASON_DELIVERY_MISSING\x10\t\x12!\n\x1d\x45RROR_REASON_DECISION_MISSING\x10\n\x12 \n\x1c\x45RROR_REASON_RECEIPT_REFUSED\x10\x0b\x12\x1f\n\x1b\x45RROR_REASON_VALUE_UNUSABLE\x10\x0c\x12\x1e\n\x1a\x45RROR_REASON_EVENT_MISSING\x10\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"leo/dispatch/v1/error_reason.proto\x12\x0fleo.dispatch.v1*\x86\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_FIELD_INVALID\x10\x01\x12\"\n\x1e\x45RROR_REASON_REQUEST_ID_REUSED\x10\x02\x12!\n\x1d\x45RROR_REASON_TEMPLATE_INVALID\x10\x03\x12 \n\x1c\x45RROR_REASON_TEMPLATE_EXISTS\x10\x04\x12!\n\x1d\x45RROR_REASON_TEMPLATE_MISSING\x10\x05\x12\x1e\n\x1a\x45RROR_REASON_VALUE_MISSING\x10\x06\x12 \n\x1c\x45RROR_REASON_ACCOUNT_MISSING\x10\x07\x12 \n\x1c\x45RROR_REASON_PROFILE_MISSING\x10\x08\x12!\n\x1d\x45RROR_REASON_DELIVERY_MISSING\x10\t\x12!\n\x1d\x45RROR_REASON_DECISION_MISSING\x10\n\x12 \n\x1c\x45RROR_REASON_RECEIPT_REFUSED\x10\x0b\x12\x1f\n\x1b\x45RROR_REASON_VALUE_UNUSABLE\x10\x0c\x12\x1e\n\x1a\x45RROR_REASON_EVENT_MISSING\x10\r\x12 \n\x1c\x45RROR_REASON_ADDRESS_MISSING\x10\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'leo.dispatch.v1.error_reaso
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=56
-  _globals['_ERRORREASON']._serialized_end=540
+  _globals['_ERRORREASON']._serialized_end=574
 # @@protoc_insertion_point(module_scope)

@@ -76,6 +76,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The tenant has no such event.
     Example: {"reason":"EVENT_MISSING","domain":"dispatch.leo","metadata":{"event_id":"0199…"}}
     """
+    ERROR_REASON_ADDRESS_MISSING: _ErrorReason.ValueType  # 14
+    """The person has no address that the channel could reach.
+    Example: {"reason":"ADDRESS_MISSING","domain":"dispatch.leo","metadata":{"channel":"email"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the register of reasons in this package. The string in google.rpc.ErrorInfo is the
@@ -135,5 +139,9 @@ Example: {"reason":"VALUE_UNUSABLE","domain":"dispatch.leo","metadata":{"problem
 ERROR_REASON_EVENT_MISSING: ErrorReason.ValueType  # 13
 """The tenant has no such event.
 Example: {"reason":"EVENT_MISSING","domain":"dispatch.leo","metadata":{"event_id":"0199…"}}
+"""
+ERROR_REASON_ADDRESS_MISSING: ErrorReason.ValueType  # 14
+"""The person has no address that the channel could reach.
+Example: {"reason":"ADDRESS_MISSING","domain":"dispatch.leo","metadata":{"channel":"email"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
