@@ -122,8 +122,6 @@ class Suppressions:
                     kind="addresses_unsuppressed",
                     actor=origin.actor,
                     call_id=origin.call_id,
-                    recorded_table=None,
-                    leaves=[],
                     details={"suppressions": [str(found.suppression_id) for found in lifted]},
                 )
         return lifted
@@ -215,8 +213,6 @@ async def _record(
         kind="addresses_suppressed",
         actor=actor,
         call_id=call_id,
-        recorded_table=None,
-        leaves=[],
         details={
             "suppressions": [
                 [

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from leo_sdk import LeoClient, StaticToken
 from libs.torture.plan import EVENT_COUNT, SECOND, TOO_LONG_SECONDS, Strike
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import AsyncIterator
 
     from libs.torture.plan import Kind
