@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 _QUERIES = load_queries(__file__)
 # What the stack without the audit is started with.
 WITHOUT_AUDIT: Final = {
-    "PYTHONPATH": str(Path(__file__).parent / "unaudited"),
+    "PYTHONPATH": os.pathsep.join(
+        [str(Path(__file__).parent / "unaudited"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    ),
     "LEO_AUDIT_SEAL": "false",
 }
 WITH: Final = "with"

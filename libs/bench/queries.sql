@@ -233,19 +233,10 @@ LIMIT :count_max;
 
 -- name: cut_loose_from_audit#
 -- So that rows may name entries that are not there.
-DO $$
-DECLARE
-    key record;
-BEGIN
-    FOR key IN
-        SELECT conrelid::regclass AS relation, conname
-        FROM pg_constraint
-        WHERE confrelid = 'audit_entry'::regclass AND contype = 'f'
-    LOOP
-        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', key.relation, key.conname);
-    END LOOP;
-END
-$$;
+ALTER TABLE profile_consent_version DROP CONSTRAINT profile_consent_version_tenant_id_audit_entry_id_fkey;
+ALTER TABLE decision DROP CONSTRAINT decision_tenant_id_audit_entry_id_fkey;
+ALTER TABLE delivery_attempt DROP CONSTRAINT delivery_attempt_tenant_id_audit_entry_id_fkey;
+ALTER TABLE segment_snapshot DROP CONSTRAINT segment_snapshot_tenant_id_audit_entry_id_fkey;
 
 -- name: count_recorded^
 SELECT

@@ -32,6 +32,9 @@ def _as_it_is(value: object) -> object:
 
 
 _OTHERS = {"append": _append, "canonical_row": _nothing, "leaf": _nothing, "exact": _as_it_is}
-for name, other in _OTHERS.items():
-    setattr(audit, name, other)
-    setattr(tree, name, other)
+
+# Whoever imports it by its full name gets it, and changes nothing.
+if __name__ == "sitecustomize":
+    for name, other in _OTHERS.items():
+        setattr(audit, name, other)
+        setattr(tree, name, other)
