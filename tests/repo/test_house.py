@@ -65,8 +65,7 @@ def tracked(pattern: str) -> list[Path]:
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        # The last one takes the audit out of whatever process imports it.
-        skipped = (".protogen", ".leo_sdk", "__main__", "sitecustomize")
+        skipped = (".protogen", ".leo_sdk", "__main__")
         if not any(part in found.name for part in skipped):
             yield importlib.import_module(found.name)
 
