@@ -79,7 +79,7 @@ class Form:
         # From behind, because what stands in a document may look like a column: a place is looked
         # for before any of them. A quote within a text is escaped, so it is found where it is.
         for (follower, name), document in zip(self._marks, reversed(documents), strict=True):
-            written = name + _canonical_document(document) + follower
+            written = name + canonical_document(document) + follower
             columns = columns.replace(follower, written, 1)
         return columns
 
@@ -105,7 +105,12 @@ def _unescaped(escape: re.Match[bytes]) -> bytes:
     return _LETTERS.get(letter, letter)
 
 
-def _canonical_document(text: bytes) -> bytes:
+def canonical_document(text: bytes) -> bytes:
+    """The canonical form of a jsonb value as PostgreSQL writes it; NULL is null.
+
+    Raises:
+        ValueError: it has none.
+    """
     if text == NULL:
         return b"null"
     return _common_document(text) if len(text) < _COMMON_LENGTH else _canonical(text)

@@ -186,6 +186,37 @@ WHERE
             AND r.tenant_id = e.tenant_id AND r.audit_entry_id = e.entry_id
     );
 
+-- name: doubled
+-- Rows that are there more than once, which no key would let them.
+SELECT
+    r.recorded_table, r.tenant_id::text, r.audit_entry_id::text AS entry_id, r.leaf_no,
+    count(*) AS row_count
+FROM (
+    SELECT 'decision' AS recorded_table, tenant_id, audit_entry_id, leaf_no
+    FROM decision
+    WHERE audit_entry_id IS NOT NULL
+    UNION ALL
+    SELECT 'delivery_attempt' AS recorded_table, tenant_id, audit_entry_id, leaf_no
+    FROM delivery_attempt
+    WHERE audit_entry_id IS NOT NULL
+    UNION ALL
+    SELECT 'profile_consent_version' AS recorded_table, tenant_id, audit_entry_id, leaf_no
+    FROM profile_consent_version
+    WHERE audit_entry_id IS NOT NULL
+) AS r
+WHERE :tenant_id::uuid IS NULL OR r.tenant_id = :tenant_id
+GROUP BY r.recorded_table, r.tenant_id, r.audit_entry_id, r.leaf_no
+HAVING count(*) > 1;
+
+-- name: unrecorded_attempts
+-- Only an intent needs no entry: its result has one.
+SELECT tenant_id::text, delivery_id, attempt, phase
+FROM delivery_attempt
+WHERE
+    (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+    AND audit_entry_id IS NULL
+    AND phase <> 'intent';
+
 -- name: erased
 -- The leaves that erasures kept. What is not sealed counts for nothing.
 SELECT row.value ->> 0 AS entry_id, row.value ->> 1 AS leaf_no, row.value ->> 2 AS leaf
@@ -297,6 +328,280 @@ WHERE
         LIMIT 1
     ) IS NOT NULL
     AND e.details ->> 'to' = 'removing';
+
+-- name: activation_rule_version
+-- Definitions, each with the entry that defines it: one of the two may be missing. What was there
+-- when entries began to define is named by definitions_found.
+SELECT
+    coalesce(r.tenant_id, e.tenant_id),
+    r.rule_id::text || ' version ' || r.version,
+    e.entry_id,
+    e.digest,
+    '{}',
+    r.document
+FROM (
+    SELECT * FROM activation_rule_version
+    WHERE :tenant_id::uuid IS NULL OR tenant_id = :tenant_id
+) AS r
+FULL JOIN (
+    SELECT
+        tenant_id, entry_id, details ->> 'rule_id' AS rule_id, details ->> 'version' AS version,
+        details ->> 'digest' AS digest
+    FROM audit_entry
+    WHERE
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND kind = 'rule_changed'
+) AS e
+    ON e.tenant_id = r.tenant_id
+    AND e.rule_id = r.rule_id::text AND e.version = r.version::text;
+
+-- name: message_template
+SELECT
+    coalesce(r.tenant_id, e.tenant_id), r.template_id, e.entry_id, e.digest,
+    row_to_json((
+        SELECT c FROM (SELECT
+            r.channel,
+            r.provider_template_id
+        ) AS c
+    )),
+    r.data
+FROM (
+    SELECT * FROM message_template
+    WHERE :tenant_id::uuid IS NULL OR tenant_id = :tenant_id
+) AS r
+FULL JOIN (
+    SELECT
+        tenant_id, entry_id, details ->> 'template_id' AS id, details ->> 'digest' AS digest,
+        details ->> 'name' AS name, details ->> 'version' AS version
+    FROM audit_entry
+    WHERE
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND kind = 'template_created'
+    UNION ALL
+    SELECT e.tenant_id, e.entry_id, found.id, NULL, NULL, NULL
+    FROM audit_entry AS e
+    CROSS JOIN LATERAL jsonb_array_elements_text(
+        CASE jsonb_typeof(e.details -> 'templates')
+            WHEN 'array' THEN e.details -> 'templates' ELSE '[]'
+        END
+    ) AS found (id)
+    WHERE
+        (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
+        AND e.kind = 'definitions_found'
+) AS e
+    ON e.tenant_id = r.tenant_id AND e.id = r.template_id::text
+    AND coalesce(e.name, r.name) = r.name AND coalesce(e.version, r.version::text) = r.version::text;
+
+-- name: wrong_campaigns
+-- Their name is the one of their entry, and their state the one that was recorded last; a draft is
+-- one that never was.
+SELECT
+    CASE
+        WHEN r.campaign_id IS NULL THEN 'definition_missing'
+        WHEN e.entry_id IS NULL THEN 'definition_unrecorded'
+        ELSE 'definition_changed'
+    END AS what,
+    coalesce(r.tenant_id, e.tenant_id)::text AS tenant_id,
+    coalesce(s.entry_id, e.entry_id)::text AS entry_id,
+    'campaign ' || coalesce(r.campaign_id::text, e.campaign_id) AS subject,
+    CASE
+        WHEN r.campaign_id IS NULL THEN 'an entry defines it'
+        WHEN e.entry_id IS NULL THEN 'no entry defines it'
+        ELSE 'its name or state is not the one that was recorded'
+    END AS detail
+FROM (
+    SELECT * FROM campaign
+    WHERE :tenant_id::uuid IS NULL OR tenant_id = :tenant_id
+) AS r
+FULL JOIN (
+    SELECT
+        tenant_id, entry_id, details ->> 'campaign_id' AS campaign_id, details ->> 'name' AS name
+    FROM audit_entry
+    WHERE
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND kind = 'campaign_created'
+    UNION ALL
+    SELECT e.tenant_id, e.entry_id, found.id, NULL
+    FROM audit_entry AS e
+    CROSS JOIN LATERAL jsonb_array_elements_text(
+        CASE jsonb_typeof(e.details -> 'campaigns')
+            WHEN 'array' THEN e.details -> 'campaigns' ELSE '[]'
+        END
+    ) AS found (id)
+    WHERE
+        (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
+        AND e.kind = 'definitions_found'
+) AS e ON e.tenant_id = r.tenant_id AND e.campaign_id = r.campaign_id::text
+LEFT JOIN (
+    SELECT DISTINCT ON (tenant_id, details ->> 'campaign_id')
+        tenant_id, details ->> 'campaign_id' AS campaign_id, entry_id, details ->> 'state' AS state
+    FROM audit_entry
+    WHERE
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND kind = 'campaign_state_changed'
+    ORDER BY
+        tenant_id, details ->> 'campaign_id',
+        length(details ->> 'rule_set_version') DESC, details ->> 'rule_set_version' DESC
+) AS s ON s.tenant_id = r.tenant_id AND s.campaign_id = r.campaign_id::text
+WHERE
+    coalesce(r.tenant_id, e.tenant_id) <> ALL(:ended_tenant_ids::uuid[])
+    AND (
+        r.state = coalesce(s.state, 'draft') AND r.name = coalesce(e.name, r.name)
+        AND e.entry_id IS NOT NULL
+    ) IS NOT TRUE;
+
+-- name: wrong_snapshots
+-- The digest is computed from the chunks as docs/reference/snapshots.md has it. One that is gone is
+-- named by a sealed removal.
+WITH removed AS (
+    SELECT e.tenant_id, gone.snapshot_id
+    FROM audit_entry AS e
+    CROSS JOIN LATERAL jsonb_array_elements_text(
+        CASE jsonb_typeof(e.details #> '{tables,segment_snapshot,snapshots}')
+            WHEN 'array' THEN e.details #> '{tables,segment_snapshot,snapshots}'
+            ELSE '[]'
+        END
+    ) AS gone (snapshot_id)
+    WHERE
+        (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
+        AND e.kind = 'rows_removed'
+        AND (
+            SELECT s.seq FROM audit_seal AS s
+            WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+            LIMIT 1
+        ) IS NOT NULL
+), computed AS (
+    SELECT
+        s.tenant_id, s.snapshot_id, s.audit_entry_id,
+        s.digest = d.digest AND s.member_count = d.member_count AS is_intact,
+        jsonb_build_object(
+            'snapshot_id', s.snapshot_id, 'segment_id', s.segment_id,
+            'segment_version', s.segment_version, 'member_count', s.member_count,
+            'digest', encode(d.digest, 'hex')
+        ) AS details
+    FROM segment_snapshot AS s
+    CROSS JOIN LATERAL (
+        SELECT convert_to(format(
+            '{"condition":%s,"segment_id":"%s","segment_version":%s,"snapshot_id":"%s",'
+            '"taken_at":"%s","tenant_id":"%s"}',
+            to_json(s.condition), s.segment_id, s.segment_version, s.snapshot_id,
+            to_char(s.taken_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), s.tenant_id
+        ), 'UTF8') AS head
+    ) AS h
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(sum(c.member_count), 0) AS member_count,
+            sha256(int4send(octet_length(h.head)) || h.head || coalesce(string_agg(
+                int4send(c.chunk_no) || int4send(c.member_count)
+                || (SELECT string_agg(int8send(n), '' ORDER BY place)
+                    FROM unnest(c.profile_nos) WITH ORDINALITY AS u (n, place))
+                || (SELECT string_agg(int4send(v), '' ORDER BY place)
+                    FROM unnest(c.profile_versions) WITH ORDINALITY AS u (v, place))
+                || int4send(cardinality(c.consent_keys))
+                || (SELECT coalesce(string_agg(
+                        int4send(octet_length(k)) || convert_to(k, 'UTF8'), '' ORDER BY place
+                    ), '')
+                    FROM unnest(c.consent_keys) WITH ORDINALITY AS u (k, place))
+                || int4send(octet_length(c.consents)) || c.consents,
+                '' ORDER BY c.chunk_no
+            ), '')) AS digest
+        FROM segment_snapshot_member AS c
+        WHERE c.tenant_id = s.tenant_id AND c.snapshot_id = s.snapshot_id
+    ) AS d
+    WHERE :tenant_id::uuid IS NULL OR s.tenant_id = :tenant_id
+)
+SELECT
+    CASE
+        WHEN s.snapshot_id IS NULL THEN 'definition_missing'
+        WHEN e.entry_id IS NULL THEN 'definition_unrecorded'
+        ELSE 'definition_changed'
+    END AS what,
+    coalesce(s.tenant_id, e.tenant_id)::text AS tenant_id,
+    coalesce(e.entry_id::text, '') AS entry_id,
+    'segment_snapshot ' || coalesce(s.snapshot_id::text, e.details ->> 'snapshot_id', '') AS subject,
+    CASE
+        WHEN s.snapshot_id IS NULL THEN 'an entry defines it'
+        WHEN e.entry_id IS NULL THEN 'no entry defines it'
+        ELSE 'it is not what was recorded'
+    END AS detail
+FROM computed AS s
+FULL JOIN (
+    SELECT tenant_id, entry_id, details
+    FROM audit_entry
+    WHERE
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND kind = 'snapshot_created'
+) AS e ON e.tenant_id = s.tenant_id AND e.entry_id = s.audit_entry_id
+WHERE
+    coalesce(s.tenant_id, e.tenant_id) <> ALL(:ended_tenant_ids::uuid[])
+    AND (s.is_intact AND e.details = s.details) IS NOT TRUE
+    AND NOT (
+        s.snapshot_id IS NULL
+        AND EXISTS (
+            SELECT FROM removed AS r
+            WHERE r.tenant_id = e.tenant_id AND r.snapshot_id = e.details ->> 'snapshot_id'
+        )
+    );
+
+-- name: wrong_launches
+-- Of launches that are gone, sealed removals say how many there were.
+WITH removed AS (
+    SELECT e.tenant_id, sum((e.details #>> '{tables,campaign_launch,row_count}')::bigint) AS row_count
+    FROM audit_entry AS e
+    WHERE
+        (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
+        AND e.kind = 'rows_removed'
+        AND jsonb_typeof(e.details #> '{tables,campaign_launch,row_count}') = 'number'
+        AND (
+            SELECT s.seq FROM audit_seal AS s
+            WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+            LIMIT 1
+        ) IS NOT NULL
+    GROUP BY e.tenant_id
+), compared AS (
+    SELECT
+        r.launch_id,
+        e.entry_id,
+        coalesce(r.tenant_id, e.tenant_id) AS tenant_id,
+        coalesce(r.launch_id::text, e.details ->> 'launch_id', '') AS subject_id,
+        r.actor = e.actor
+        AND r.rule_id::text = e.details ->> 'rule_id'
+        AND r.rule_version::text = e.details ->> 'rule_version'
+        AND r.snapshot_id::text = e.details ->> 'snapshot_id' AS is_same,
+        count(*) FILTER (WHERE r.launch_id IS NULL)
+            OVER (PARTITION BY coalesce(r.tenant_id, e.tenant_id)) AS gone_count
+    FROM (
+        SELECT * FROM campaign_launch
+        WHERE :tenant_id::uuid IS NULL OR tenant_id = :tenant_id
+    ) AS r
+    FULL JOIN (
+        SELECT tenant_id, entry_id, actor, details, details ->> 'launch_id' AS launch_id
+        FROM audit_entry
+        WHERE
+            (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+            AND kind = 'campaign_launched'
+    ) AS e ON e.tenant_id = r.tenant_id AND e.launch_id = r.launch_id::text
+)
+SELECT
+    CASE
+        WHEN c.launch_id IS NULL THEN 'definition_missing'
+        WHEN c.entry_id IS NULL THEN 'definition_unrecorded'
+        ELSE 'definition_changed'
+    END AS what,
+    c.tenant_id::text AS tenant_id,
+    coalesce(c.entry_id::text, '') AS entry_id,
+    'campaign_launch ' || c.subject_id AS subject,
+    CASE
+        WHEN c.launch_id IS NULL THEN 'an entry defines it'
+        WHEN c.entry_id IS NULL THEN 'no entry defines it'
+        ELSE 'it is not what was recorded'
+    END AS detail
+FROM compared AS c
+LEFT JOIN removed AS g ON g.tenant_id = c.tenant_id
+WHERE
+    c.tenant_id <> ALL(:ended_tenant_ids::uuid[])
+    AND c.is_same IS NOT TRUE
+    AND NOT (c.launch_id IS NULL AND c.gone_count <= coalesce(g.row_count, 0));
 
 -- name: unrecorded_deliveries
 -- A delivery's row changes while it is on its way; where it came to rest must be what the audit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from binascii import unhexlify
 from collections import Counter
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from libs.audit.chain import entry_digest
@@ -37,6 +37,14 @@ class _Tree(NamedTuple):
     removed: frozenset[int]
 
 
+def mark(key: bytes, tenant_id: bytes, entry_id: bytes) -> int:
+    """A number for an entry, by whose sums sets of entries are compared.
+
+    Nobody who does not know the key, which is another one each time, can find two sets of one sum.
+    """
+    return int.from_bytes(blake2b(tenant_id + entry_id, key=key, digest_size=16).digest())
+
+
 class RowsCheck:
     """Takes the rows of one table in any order, and compares the tree of each entry with its root.
 
@@ -45,16 +53,20 @@ class RowsCheck:
 
     Attributes:
         row_count: how many rows there were.
-        entry_count: of how many entries.
+        seen: the sum of the marks of the entries of which there was a row, each time as many as it
+            records were there.
         findings: of entries whose rows do not bear them out.
     """
 
-    def __init__(self, table: str, form: Form, erased: Erased, removed: Removed) -> None:
+    def __init__(
+        self, table: str, form: Form, erased: Erased, removed: Removed, key: bytes
+    ) -> None:
         self.row_count = 0
-        self.entry_count = 0
+        self.seen = 0
         self.findings: list[Finding] = []
         self._table = table.encode()
         self._form = form
+        self._key = key
         self._erased = erased
         self._removed = removed.rows.get(table, {})
         self._ended = {str(tenant_id).encode() for tenant_id in removed.tenant_ids}
@@ -112,7 +124,7 @@ class RowsCheck:
     def _begin(self, tenant_id: bytes, entry_id: bytes, count: int, its_root: bytes) -> _Tree:
         ranges = self._removed.get((tenant_id.decode(), entry_id.decode()), ())
         removed = frozenset[int]().union(*ranges)
-        self.entry_count += 1
+        self.seen += mark(self._key, tenant_id, entry_id)
         tree = self._open[entry_id] = _Tree(tenant_id, count, its_root, {}, removed)
         return tree
 
@@ -168,10 +180,11 @@ class EntriesCheck:
     Attributes:
         entry_count: how many entries there were.
         unsealed_count: those that wait for their seal, and not for too long.
-        expected: of how many there should be rows, by table.
+        expected: the sum of the marks of those that record rows, by table.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key: bytes) -> None:
+        self._key = key
         self.entry_count = 0
         self.unsealed_count = 0
         self.expected = Counter[str]()
@@ -188,7 +201,7 @@ class EntriesCheck:
                 continue
             self.entry_count += 1
             if table != NULL and count != b"0":
-                self.expected[table.decode()] += 1
+                self.expected[table.decode()] += mark(self._key, tenant_id, entry_id)
             if digest == NULL:
                 if is_late == _TRUE:
                     detail = "it has no seal after five seconds"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import signal
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from libs.audit.checkpoint import Checkpoint, read_checkpoints
 from libs.audit.recorded import RECORDED
+from libs.audit.verify.definitions import wrong_definitions
 from libs.audit.verify.findings import Finding, in_order
 from libs.audit.verify.reading import (
     QUERIES,
@@ -77,6 +79,7 @@ class _Part:
     snapshot: str | None
     part: int
     part_count: int
+    key: bytes
 
 
 @dataclass(slots=True)
@@ -84,7 +87,7 @@ class _PartResult:
     entry_count: int = 0
     unsealed_count: int = 0
     row_counts: dict[str, int] = field(default_factory=dict)
-    # Of entries that should have rows, and of those of which rows were seen; by table.
+    # Sums of marks, by table: of entries that record rows, and of those of which some were seen.
     expected: Counter[str] = field(default_factory=Counter)
     seen: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
@@ -134,22 +137,25 @@ async def verify(
         await connection.copy_from_query(copied("seals"), tenant_id, output=take, format="binary")
         chain.end(key)
         chain_seconds = time.monotonic() - started
+        marking = os.urandom(16)
         parts = [
             _Part(
-                dsn=dsn, tenant_id=tenant_id, snapshot=snapshot, part=part, part_count=process_count
+                dsn=dsn,
+                tenant_id=tenant_id,
+                snapshot=snapshot,
+                part=part,
+                part_count=process_count,
+                key=marking,
             )
             for part in range(process_count)
         ]
         work = _in_processes(parts, progress) if process_count > 1 else _here(parts, progress)
         # What one statement finds is looked for meanwhile.
-        results, unrecorded = await asyncio.gather(
-            work, _unrecorded_deliveries(connection, tenant_id)
-        )
+        results, beside = await asyncio.gather(work, _beside_rows(connection, tenant_id))
         findings += chain.findings
         for result in results:
             findings += result.findings
-        findings += unrecorded
-        findings += await _returned(connection, tenant_id)
+        findings += beside
         findings += await _without_rows(connection, tenant_id, results)
         findings = await _with_seqs(connection, findings)
     rows = {name: sum(result.row_counts[name] for result in results) for name in RECORDED}
@@ -182,7 +188,7 @@ async def _verify_part(part: _Part, progress: Progress) -> _PartResult:
     # Of every entry.
     dealt = (part.tenant_id, None, part.part_count, part.part)
     async with snapshot_of(part.dsn, part.snapshot, settings=WHOLE_TABLES) as connection:
-        entries = EntriesCheck()
+        entries = EntriesCheck(part.key)
         await stream(connection, copied("entries"), dealt, entries.take, progress)
         result.entry_count, result.unsealed_count = entries.entry_count, entries.unsealed_count
         result.findings += entries.findings
@@ -192,14 +198,15 @@ async def _verify_part(part: _Part, progress: Progress) -> _PartResult:
             connection, part.tenant_id, part=part.part, part_count=part.part_count
         )
         checks = {
-            table: RowsCheck(table, form, erased, removed) for table, form in RECORDED.items()
+            table: RowsCheck(table, form, erased, removed, part.key)
+            for table, form in RECORDED.items()
         }
         for table, check in checks.items():
             await stream(connection, copied(table), dealt, check.take, progress)
         for table, check in checks.items():
             check.end()
             result.row_counts[table] = check.row_count
-            result.seen[table] = check.entry_count
+            result.seen[table] = check.seen
             result.findings += check.findings
     return result
 
@@ -236,8 +243,19 @@ async def _in_processes(parts: Sequence[_Part], progress: Progress) -> list[_Par
         return list(await asyncio.gather(*work))
 
 
-async def _unrecorded_deliveries(connection: Any, tenant_id: UUID | None) -> list[Finding]:
+async def _beside_rows(connection: Any, tenant_id: UUID | None) -> list[Finding]:
     ended = (await removed_rows(connection, tenant_id)).tenant_ids
+    return [
+        *await _unrecorded_deliveries(connection, tenant_id, ended),
+        *await _returned(connection, tenant_id),
+        *await _unrecorded_attempts(connection, tenant_id),
+        *await wrong_definitions(connection, tenant_id, ended),
+    ]
+
+
+async def _unrecorded_deliveries(
+    connection: Any, tenant_id: UUID | None, ended: Sequence[UUID]
+) -> list[Finding]:
     return [
         Finding(
             what="delivery_unrecorded",
@@ -250,6 +268,19 @@ async def _unrecorded_deliveries(connection: Any, tenant_id: UUID | None) -> lis
         async for row in QUERIES.unrecorded_deliveries(
             connection, tenant_id=tenant_id, ended_tenant_ids=ended
         )
+    ]
+
+
+async def _unrecorded_attempts(connection: Any, tenant_id: UUID | None) -> list[Finding]:
+    return [
+        Finding(
+            what="row_unrecorded",
+            tenant_id=row["tenant_id"],
+            subject="delivery_attempt",
+            detail=f"attempt {row['attempt']} of delivery {row['delivery_id']} has an end "
+            f"({row['phase']}) that no entry records",
+        )
+        async for row in QUERIES.unrecorded_attempts(connection, tenant_id=tenant_id)
     ]
 
 
@@ -269,10 +300,10 @@ async def _returned(connection: Any, tenant_id: UUID | None) -> list[Finding]:
 async def _without_rows(
     connection: Any, tenant_id: UUID | None, results: Sequence[_PartResult]
 ) -> list[Finding]:
-    """Entries that should have rows, and none is there.
+    """Entries that should have rows, and none is there; and rows that are there twice.
 
-    They are looked for only if there may be some. An entry is counted twice only where a row too
-    many begins it anew, which is a finding by itself.
+    They are looked for only if there may be some: the entries with rows are not those that record
+    rows, or one of them was begun anew by a row too many.
     """
     expected = sum((result.expected for result in results), Counter[str]())
     seen = sum((result.seen for result in results), Counter[str]())
@@ -280,8 +311,19 @@ async def _without_rows(
         return []
     erased = await erased_leaves(connection, tenant_id)
     removed = await removed_rows(connection, tenant_id)
-    checks = {table: RowsCheck(table, form, erased, removed) for table, form in RECORDED.items()}
-    findings = []
+    checks = {
+        table: RowsCheck(table, form, erased, removed, b"") for table, form in RECORDED.items()
+    }
+    findings = [
+        Finding(
+            what="rows_added",
+            tenant_id=row["tenant_id"],
+            entry_id=row["entry_id"],
+            subject=row["recorded_table"],
+            detail=f"row {row['leaf_no']} is there {row['row_count']} times",
+        )
+        async for row in QUERIES.doubled(connection, tenant_id=tenant_id)
+    ]
     async for row in QUERIES.without_rows(
         connection, tenant_id=tenant_id, ended_tenant_ids=removed.tenant_ids
     ):

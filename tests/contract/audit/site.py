@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from leo.decision.v1 import decision_service_pb2 as pb
 from libs.audit.verify import Verification, verify
 from libs.postgres import roles
 from libs.postgres.database import Database
@@ -19,6 +20,7 @@ from services.decision.domain.campaign import NewCampaign
 from services.decision.sealer import Checkpoints, Sealer
 from services.decision.store import DecisionStore
 from services.decision.usecases import Activation, Activator
+from services.dispatch.domain.template import NewTemplate
 from services.dispatch.doorbell import Doorbell
 from services.dispatch.envelope import KeyRing
 from services.dispatch.machine.claim import Claims
@@ -29,6 +31,9 @@ from services.dispatch.usecases import Dispatched, batch_dispatch
 from services.ingest.domain.consent import Statement
 from services.ingest.domain.tenant import NewTenant
 from services.ingest.store import IngestStore
+from services.segment import usecases as segment_usecases
+from services.segment.domain.segment import NewSegment
+from services.segment.store import SegmentStore
 from tests.contract.decision.world import CHANNEL, PURPOSE, World, hours
 
 if TYPE_CHECKING:
@@ -49,6 +54,7 @@ class Site:
 
     dsn_of: Callable[[str], str]
     ingest: Database
+    segment: Database
     decision: Database
     dispatch: Database
     finder: Database
@@ -97,6 +103,7 @@ async def opened(
         yield Site(
             dsn_of=dsn_of,
             ingest=await database(roles.INGEST),
+            segment=await database(roles.SEGMENT),
             decision=await database(roles.DECISION),
             dispatch=await database(roles.DISPATCH),
             finder=await database(roles.FINDER),
@@ -124,7 +131,18 @@ async def record(site: Site, migrate: Any, tenant_id: UUID) -> Recorded:
     ingest = IngestStore(site.ingest)
     tenant = NewTenant(name=f"t-{tenant_id.hex}", display_name="", time_zone="Asia/Ho_Chi_Minh")
     await ingest.create_tenant(tenant_id, tenant, ORIGIN)
-    world = await World(migrate, tenant_id).open()
+    world = World(migrate, tenant_id)
+    await migrate.execute(f"SET ROLE {roles.MIGRATE}")
+    template = await DispatchStore(site.dispatch).create_template(
+        tenant_id,
+        NewTemplate(name="tết", channel=CHANNEL, provider_template_id="7", data={"tên": "💎 b"}),
+        ORIGIN,
+    )
+    world.choice = pb.Choice(
+        channel=CHANNEL,
+        template_id=str(template.template_id),
+        account_id=str(await world.account()),
+    )
     for ext_id in ("an", "bình", "chi"):
         await world.person(ext_id, consents=(), churn_score=0.25, lifetime_value_vnd=2**63 - 1)
         for state in ("withdrawn", "granted"):
@@ -150,9 +168,36 @@ async def record(site: Site, migrate: Any, tenant_id: UUID) -> Recorded:
         store, tenant_id, campaign.campaign_id, messages.terms_of(rule), ORIGIN
     )
     await usecases.set_campaign_state(store, tenant_id, campaign.campaign_id, "active", ORIGIN)
+    await _launch(site, store, world, campaign.campaign_id)
     delivery_ids = await _act(site, store, world, ("an", "bình", "chi"))
     await _end(site, migrate, tenant_id, delivery_ids)
     return Recorded(tenant_id=tenant_id, delivery_ids=delivery_ids)
+
+
+async def _launch(site: Site, store: DecisionStore, world: World, campaign_id: UUID) -> None:
+    """Freeze a segment, and launch to it."""
+    segments = SegmentStore(site.segment)
+    segment = await segment_usecases.create_segment(
+        segments,
+        world.tenant_id,
+        NewSegment(name="huế", display_name="", condition='profile.city == "Huế"'),
+        None,
+    )
+    snapshot = await segment_usecases.create_snapshot(
+        segments,
+        world.tenant_id,
+        segment.segment_id,
+        member_count_max=10,
+        timeout=timedelta(seconds=10),
+        origin=ORIGIN,
+    )
+    assert snapshot.member_count > 0
+    rule = world.launched_rule(str(campaign_id))
+    terms = messages.terms_of(rule)
+    launched = await usecases.create_rule(store, world.tenant_id, campaign_id, terms, ORIGIN)
+    await usecases.launch_campaign(
+        store, world.tenant_id, launched.rule_id, snapshot.snapshot_id, ORIGIN
+    )
 
 
 async def _act(

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from tests.contract.audit.site import Site
 
 TABLES: Final = tuple(RECORDED)
+# What entries define.
+DEFINITIONS: Final = (
+    *("activation_rule_version", "campaign", "message_template"),
+    *("segment_snapshot", "segment_snapshot_member", "campaign_launch"),
+)
 # Everything that a forger would touch.
 AUDITED: Final = (*TABLES, "audit_entry", "audit_seal")
 # The columns that no hash covers, with nothing in them that was recorded: of which transaction a
@@ -42,6 +47,9 @@ _OTHERS: Final = {
     "interval": "coalesce({0}, interval '0') + interval '1 microsecond'",
     "jsonb": "jsonb_build_object('was', {0})",
     "bytea": "sha256(coalesce({0}, ''))",
+    "bigint[]": "{0} || 1::bigint",
+    "integer[]": "{0} || 1",
+    "text[]": "{0} || 'x'::text",
 }
 
 
@@ -76,18 +84,18 @@ class Tamperer:
             " AND conrelid = ANY($1::text[]::regclass[]))"
             # Keys go after what refers to them.
             " ORDER BY contype <> 'f'",
-            AUDITED,
+            [*AUDITED, *DEFINITIONS],
         )
         for each in constraints:
             await self.run(f"ALTER TABLE {each['relation']} DROP CONSTRAINT {each['conname']}")
         indexes = await self._connection.fetch(
             "SELECT indexrelid::regclass::text AS name FROM pg_index"
             " WHERE indisunique AND indrelid = ANY($1::text[]::regclass[])",
-            AUDITED,
+            [*AUDITED, *DEFINITIONS],
         )
         for each in indexes:
             await self.run(f"DROP INDEX {each['name']}")
-        for table in AUDITED:
+        for table in (*AUDITED, *DEFINITIONS):
             await self.run(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         await self.run(f"SET ROLE {roles.MIGRATE}")
         return self

@@ -187,8 +187,8 @@ async def test_verify_names_the_first_bad_entry_and_ends_with_1(
     told = json.loads((await leo("verify", "--jobs", "1", "--json")).stdout)
     assert told["verified"] is False
     assert [finding["what"] for finding in told["findings"]] == ["rows_changed"] * 6
-    # The tenant was created by the first entry; each consent is one more.
-    assert [finding["seq"] for finding in told["findings"]] == list(range(2, 8))
+    # The first entries are about the tenant and a template; each consent is one more.
+    assert [finding["seq"] for finding in told["findings"]] == list(range(3, 9))
 
 
 async def test_show_lists_page_by_page_what_fits(site: Site, leo: Leo, recorded: Recorded) -> None:

@@ -121,6 +121,40 @@ async def test_columns_that_place_a_row_are_the_only_ones_that_no_hash_covers(
 
 
 @pytest.mark.parametrize("table", TABLES)
+async def test_a_copy_of_a_row_is_found(site: Site, tamperer: Tamperer, table: str) -> None:
+    """To the byte, also where it is the only row of its entry, and another entry's is gone."""
+    *others, place = await tamperer.places(table)
+    async with tamperer.kept(table):
+        await tamperer.run(
+            f"INSERT INTO {table} SELECT * FROM {table} WHERE audit_entry_id = $1 AND leaf_no = 0",
+            place.entry_id,
+        )
+        findings = (await site.verify()).findings
+        assert ("rows_added", place.seq) in {(found.what, found.seq) for found in findings}
+        for gone in others[-1:]:
+            await tamperer.run(f"DELETE FROM {table} WHERE audit_entry_id = $1", gone.entry_id)
+            findings = (await site.verify(process_count=2)).findings
+            assert {("rows_added", place.seq), ("rows_missing", gone.seq)} <= {
+                (found.what, found.seq) for found in findings
+            }
+
+
+async def test_an_end_of_an_attempt_without_an_entry_is_found(
+    site: Site, tamperer: Tamperer
+) -> None:
+    place = await tamperer.place("delivery_attempt")
+    await tamperer.run(
+        "INSERT INTO delivery_attempt SELECT (jsonb_populate_record(a, jsonb_build_object("
+        " 'attempt', 7, 'audit_entry_id', NULL, 'leaf_no', NULL, 'salt', NULL))).*"
+        " FROM delivery_attempt AS a WHERE audit_entry_id = $1 AND leaf_no = 0",
+        place.entry_id,
+    )
+    (found,) = (await site.verify()).findings
+    assert (found.what, found.subject) == ("row_unrecorded", "delivery_attempt")
+    assert "attempt 7 of delivery" in found.detail
+
+
+@pytest.mark.parametrize("table", TABLES)
 async def test_swapped_rows_are_found(site: Site, tamperer: Tamperer, table: str) -> None:
     first, *others = await tamperer.places(table)
     swaps = 0
