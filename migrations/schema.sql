@@ -140,6 +140,7 @@ COMMENT ON COLUMN audit_entry.details IS
     'What else there is to say, by kind; never a personal value.';
 COMMENT ON COLUMN audit_entry.transaction_id IS
     'Of the transaction that wrote the entry; no hash covers it.';
+ALTER TABLE audit_entry ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX audit_entry_created_v1 ON audit_entry USING btree (tenant_id, created_at, entry_id);
 CREATE INDEX audit_entry_relay_v1 ON audit_entry USING btree (tenant_id, transaction_id);
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_entry FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
@@ -182,6 +183,7 @@ COMMENT ON COLUMN audit_seal.hash IS
     'SHA-256(0x03 || prev || entry_digest); prev is the hash of the seal before, 32 zero bytes first.';
 COMMENT ON COLUMN audit_seal.entry_digest IS
     'SHA-256(0x02 || root || canonical entry without its root).';
+ALTER TABLE audit_seal ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_seal FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE audit_seal ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_seal FORCE ROW LEVEL SECURITY;
@@ -233,6 +235,7 @@ COMMENT ON COLUMN marketing_event.body_digest IS
     'SHA-256 of the client''s own fields: the same identity with another digest is refused.';
 COMMENT ON COLUMN marketing_event.transaction_id IS
     'Who reads behind a watermark must not pass the oldest running transaction, or would miss a slow one.';
+ALTER TABLE marketing_event ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX marketing_event_profile_v1 ON marketing_event USING btree (tenant_id, profile_ext_id, occurred_at);
 CREATE INDEX marketing_event_relay_v1 ON marketing_event USING btree (tenant_id, transaction_id);
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
@@ -340,6 +343,7 @@ COMMENT ON COLUMN cdp_profiles.source_revision IS
     'Of the document in the source.';
 COMMENT ON COLUMN cdp_profiles.document_digest IS
     'SHA-256 of the document of its version: an unchanged profile makes none.';
+ALTER TABLE cdp_profiles ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX cdp_profiles_birthday_v1 ON cdp_profiles USING btree (tenant_id, birth_month, birth_day);
 CREATE INDEX cdp_profiles_churn_score_v1 ON cdp_profiles USING btree (tenant_id, churn_score);
 CREATE INDEX cdp_profiles_created_v1 ON cdp_profiles USING btree (tenant_id, created_at);
@@ -380,6 +384,7 @@ COMMENT ON COLUMN cdp_profile_version.document IS
     'NULL after the person was erased.';
 COMMENT ON COLUMN cdp_profile_version.document_digest IS
     'SHA-256 of the document; it stays when the document goes.';
+ALTER TABLE cdp_profile_version ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON cdp_profile_version FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE cdp_profile_version ENABLE ROW LEVEL SECURITY;
 ALTER TABLE cdp_profile_version FORCE ROW LEVEL SECURITY;
@@ -420,6 +425,7 @@ COMMENT ON COLUMN profile_consent.evidence IS
     'How it is known, such as a form and its wording.';
 COMMENT ON COLUMN profile_consent.consented_at IS
     'When the person said it.';
+ALTER TABLE profile_consent ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON profile_consent FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE profile_consent ENABLE ROW LEVEL SECURITY;
 ALTER TABLE profile_consent FORCE ROW LEVEL SECURITY;
@@ -473,6 +479,7 @@ COMMENT ON COLUMN profile_consent_version.actor IS
     'Who told: the subject of a token, or a process.';
 COMMENT ON COLUMN profile_consent_version.salt IS
     'Of the leaf in the audit entry''s tree; NULL after the person was erased.';
+ALTER TABLE profile_consent_version ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX profile_consent_version_audit_v1 ON profile_consent_version USING brin (tenant_id, audit_entry_id);
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON profile_consent_version FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE profile_consent_version ENABLE ROW LEVEL SECURITY;
@@ -510,6 +517,7 @@ COMMENT ON COLUMN segment.condition IS
     'In CEL, over profiles: docs/reference/conditions.md.';
 COMMENT ON COLUMN segment.version IS
     'Numbers what the segment was, from 1.';
+ALTER TABLE segment ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON segment FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE segment ENABLE ROW LEVEL SECURITY;
 ALTER TABLE segment FORCE ROW LEVEL SECURITY;
@@ -544,6 +552,7 @@ COMMENT ON TABLE campaign IS
     'Rules that act, pause and end together. Written by decision.';
 COMMENT ON COLUMN campaign.state IS
     'Rules act while it is active.';
+ALTER TABLE campaign ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON campaign FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE campaign ENABLE ROW LEVEL SECURITY;
 ALTER TABLE campaign FORCE ROW LEVEL SECURITY;
@@ -577,6 +586,7 @@ COMMENT ON TABLE activation_rule IS
     'When to act and how; what the rule says stands in its version. Written by decision.';
 COMMENT ON COLUMN activation_rule.version IS
     'The latest in activation_rule_version.';
+ALTER TABLE activation_rule ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON activation_rule FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE activation_rule ENABLE ROW LEVEL SECURITY;
 ALTER TABLE activation_rule FORCE ROW LEVEL SECURITY;
@@ -605,6 +615,7 @@ COMMENT ON COLUMN activation_rule_version.version IS
     'Numbers what the rule said, from 1.';
 COMMENT ON COLUMN activation_rule_version.document IS
     'All that the rule says: trigger, condition, segment, channels, cooldown and the rest.';
+ALTER TABLE activation_rule_version ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON activation_rule_version FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE activation_rule_version ENABLE ROW LEVEL SECURITY;
 ALTER TABLE activation_rule_version FORCE ROW LEVEL SECURITY;
@@ -629,6 +640,7 @@ COMMENT ON TABLE rule_set IS
     'Counts the changes of a tenant''s campaigns and rules. Written by decision.';
 COMMENT ON COLUMN rule_set.version IS
     'A process that holds an older number reads the rules again.';
+ALTER TABLE rule_set ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON rule_set FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE rule_set ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rule_set FORCE ROW LEVEL SECURITY;
@@ -708,6 +720,7 @@ COMMENT ON COLUMN decision.inputs IS
     'Every value that the decision depended on; NULL after the person was erased.';
 COMMENT ON COLUMN decision.decided_at IS
     'A cooldown counts from here.';
+ALTER TABLE decision ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX decision_audit_v1 ON decision USING brin (tenant_id, audit_entry_id);
 CREATE INDEX decision_cooldown_v1 ON decision USING btree (tenant_id, rule_id, profile_id, decided_at) INCLUDE (cooldown) WHERE outcome = 'acted'::text;
 CREATE UNIQUE INDEX decision_event_v1 ON decision USING btree (tenant_id, trigger_id) WHERE trigger_kind = 'event'::text AND ordinal = 0;
@@ -746,6 +759,7 @@ COMMENT ON COLUMN relay_watermark.hop IS
     'activate: events to decisions; dispatch: decisions to deliveries; seal: entries to seals.';
 COMMENT ON COLUMN relay_watermark.position IS
     'What transactions before this one wrote is handed on.';
+ALTER TABLE relay_watermark ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON relay_watermark FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE relay_watermark ENABLE ROW LEVEL SECURITY;
 ALTER TABLE relay_watermark FORCE ROW LEVEL SECURITY;
@@ -789,6 +803,7 @@ COMMENT ON COLUMN message_template.provider_template_id IS
     'Of the template at the provider, where the channel needs one.';
 COMMENT ON COLUMN message_template.data IS
     'The texts, by name.';
+ALTER TABLE message_template ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON message_template FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE message_template ENABLE ROW LEVEL SECURITY;
 ALTER TABLE message_template FORCE ROW LEVEL SECURITY;
@@ -840,6 +855,7 @@ COMMENT ON COLUMN channel_account.concurrent_send_count_max IS
     'How many calls to the provider may be under way at once.';
 COMMENT ON COLUMN channel_account.paused_reason IS
     'Empty while it sends; else why nothing is handed to the provider until a person acted.';
+ALTER TABLE channel_account ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON channel_account FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE channel_account ENABLE ROW LEVEL SECURITY;
 ALTER TABLE channel_account FORCE ROW LEVEL SECURITY;
@@ -926,6 +942,7 @@ COMMENT ON COLUMN delivery_log.lease_until IS
     'How long the worker that is sending it may hold it.';
 COMMENT ON COLUMN delivery_log.resend_of IS
     'The delivery that a person let go out again.';
+ALTER TABLE delivery_log ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX delivery_log_decision_v1 ON delivery_log USING btree (tenant_id, decision_id);
 CREATE INDEX delivery_log_due_v1 ON delivery_log USING btree (tenant_id, account_id, due_at) WHERE state = ANY (ARRAY['pending'::text, 'retry_wait'::text]);
 CREATE INDEX delivery_log_lease_v1 ON delivery_log USING btree (lease_until) WHERE state = 'sending'::text;
@@ -996,6 +1013,7 @@ COMMENT ON COLUMN delivery_attempt.request_hash IS
     'Keyed hash of what went out.';
 COMMENT ON COLUMN delivery_attempt.template_version IS
     'What the template was.';
+ALTER TABLE delivery_attempt ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX delivery_attempt_audit_v1 ON delivery_attempt USING brin (tenant_id, audit_entry_id);
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON delivery_attempt FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE delivery_attempt ENABLE ROW LEVEL SECURITY;
@@ -1041,6 +1059,7 @@ COMMENT ON COLUMN delivery_receipt.occurred_at IS
     'When, as the provider says.';
 COMMENT ON COLUMN delivery_receipt.received_at IS
     'When it came in.';
+ALTER TABLE delivery_receipt ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX delivery_receipt_delivery_v1 ON delivery_receipt USING btree (tenant_id, delivery_id);
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON delivery_receipt FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE delivery_receipt ENABLE ROW LEVEL SECURITY;
@@ -1088,6 +1107,7 @@ COMMENT ON COLUMN segment_snapshot.digest IS
     'SHA-256 over this row and every chunk of its members: docs/reference/snapshots.md.';
 COMMENT ON COLUMN segment_snapshot.taken_at IS
     'When the members were looked for.';
+ALTER TABLE segment_snapshot ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER prevent_snapshot_removal BEFORE DELETE OR UPDATE OR TRUNCATE ON segment_snapshot FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE segment_snapshot ENABLE ROW LEVEL SECURITY;
 ALTER TABLE segment_snapshot FORCE ROW LEVEL SECURITY;
@@ -1137,6 +1157,7 @@ COMMENT ON COLUMN campaign_launch.updated_at IS
     'When its state changed.';
 COMMENT ON COLUMN campaign_launch.removed_count IS
     'How many of its decisions were removed for their age. Written by the door.';
+ALTER TABLE campaign_launch ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX campaign_launch_campaign_v1 ON campaign_launch USING btree (tenant_id, campaign_id, launch_id);
 CREATE INDEX campaign_launch_running_v1 ON campaign_launch USING btree (tenant_id, launch_id) WHERE state = 'running'::text;
 CREATE TRIGGER update_timestamp BEFORE UPDATE OF state ON campaign_launch FOR EACH ROW EXECUTE FUNCTION update_timestamp();
@@ -1184,6 +1205,7 @@ COMMENT ON COLUMN segment_snapshot_member.consent_keys IS
     'The pairs channel.purpose that a member of the chunk had consented to, sorted.';
 COMMENT ON COLUMN segment_snapshot_member.consents IS
     'For each key in turn a bit a member, filled up to whole bytes; the lowest bit comes first.';
+ALTER TABLE segment_snapshot_member ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER prevent_snapshot_growth BEFORE INSERT ON segment_snapshot_member FOR EACH ROW EXECUTE FUNCTION refuse_late_member_v1();
 CREATE TRIGGER prevent_snapshot_removal BEFORE DELETE OR UPDATE OR TRUNCATE ON segment_snapshot_member FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE segment_snapshot_member ENABLE ROW LEVEL SECURITY;
@@ -1265,6 +1287,7 @@ COMMENT ON COLUMN agent_task.reviewer IS
     'Who said yes or no: the subject of a token.';
 COMMENT ON COLUMN agent_task.reviewed_at IS
     'When; NULL before, and where nobody is asked.';
+ALTER TABLE agent_task ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON agent_task FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE agent_task ENABLE ROW LEVEL SECURITY;
 ALTER TABLE agent_task FORCE ROW LEVEL SECURITY;
@@ -1328,6 +1351,7 @@ COMMENT ON COLUMN suppression.lift_request_id IS
     'The client''s name for the call of Unsuppress, if any.';
 COMMENT ON COLUMN suppression.lift_request_digest IS
     'As request_digest, of Unsuppress.';
+ALTER TABLE suppression ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE INDEX suppression_lift_request_v1 ON suppression USING btree (tenant_id, lift_request_id) WHERE lift_request_id IS NOT NULL;
 CREATE UNIQUE INDEX suppression_recipient_v1 ON suppression USING btree (tenant_id, channel, recipient_key_id, recipient_hash) WHERE lifted_at IS NULL;
 CREATE INDEX suppression_request_v1 ON suppression USING btree (tenant_id, request_id) WHERE request_id IS NOT NULL;

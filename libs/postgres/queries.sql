@@ -6,6 +6,11 @@ SELECT enter_tenant_v1(:tenant_id, :statement_timeout_ms);
 -- How long a statement may take, until the transaction ends.
 SELECT set_config('statement_timeout', :statement_timeout_ms, true);
 
+-- name: plan_page#
+-- libs/postgres/paging.py says why.
+SET LOCAL plan_cache_mode = 'force_custom_plan';
+SET LOCAL enable_sort = off;
+
 -- name: lock_bootstrap$
 -- Two starts at once would trip over each other's half-made roles. Any constant would do.
 SELECT pg_advisory_lock(5360001);

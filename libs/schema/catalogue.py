@@ -24,6 +24,7 @@ class Column(_Read):
     Attributes:
         identity: as pg_attribute has it: `a` always, `d` by default, empty for none.
         generated: `s` if `default` is the expression that it is computed from.
+        statistics: the target of ANALYZE, if it is not the server's own.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Column(_Read):
     default: str | None
     identity: str
     generated: str
+    statistics: int | None
     comment: str | None
 
 

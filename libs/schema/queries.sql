@@ -42,6 +42,7 @@ SELECT jsonb_build_object(
             'default', pg_get_expr(d.adbin, d.adrelid, true),
             'identity', a.attidentity,
             'generated', a.attgenerated,
+            'statistics', nullif(a.attstattarget, -1),
             'comment', col_description(c.oid, a.attnum)
         ) ORDER BY a.attnum)
         FROM pg_attribute AS a

@@ -96,6 +96,10 @@ def _details(relation: Relation) -> Iterator[str]:
         # A partition has the comments of its parent.
         if column.comment and not relation.partition_of:
             yield f"COMMENT ON COLUMN {name}.{column.name} IS\n    {_quoted(column.comment)};"
+    for column in relation.columns:
+        if column.statistics is not None and not relation.partition_of:
+            target = f"SET STATISTICS {column.statistics}"
+            yield f"ALTER TABLE {name} ALTER COLUMN {column.name} {target};"
     yield from (f"{index};" for index in relation.indexes)
     yield from (f"{trigger.definition};" for trigger in relation.triggers)
     if relation.secured:

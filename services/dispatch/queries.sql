@@ -3,9 +3,14 @@
 -- index wants it.
 
 -- name: select_decisions
-SELECT decision_id, profile_id, profile_version, choices, not_before, expires_at
-FROM decision
-WHERE tenant_id = :tenant_id AND decision_id = ANY(:decision_ids::uuid[]) AND outcome = 'acted';
+-- Only one that acts has choices.
+SELECT d.decision_id, d.profile_id, d.profile_version, d.choices, d.not_before, d.expires_at
+FROM unnest(:decision_ids::uuid[]) AS wanted (decision_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM decision AS d
+    WHERE d.tenant_id = :tenant_id AND d.decision_id = wanted.decision_id
+    LIMIT 1
+) AS d;
 
 -- name: insert_deliveries
 -- Rows come sorted by dedupe_key, so that two batches with the same decisions wait for each other in
@@ -226,26 +231,38 @@ SELECT
     s.suppression_id, s.channel, s.recipient_key_id, s.recipient_hash, s.cause, s.source,
     s.delivery_id, s.created_at, s.lifted_at
 FROM unnest(:key_ids::text[], :hashes::bytea[]) AS a (key_id, hash)
-JOIN suppression AS s
-    ON s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = a.key_id
-    AND s.recipient_hash = a.hash AND s.lifted_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT * FROM suppression AS s
+    WHERE
+        s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = a.key_id
+        AND s.recipient_hash = a.hash AND s.lifted_at IS NULL
+    LIMIT 1
+) AS s
 ORDER BY s.suppression_id;
 
 -- name: lift_suppressions
+WITH found AS MATERIALIZED (
+    SELECT s.suppression_id, a.request_digest
+    FROM unnest(:key_ids::text[], :hashes::bytea[], :request_digests::bytea[]) AS a (
+        key_id, hash, request_digest
+    )
+    CROSS JOIN LATERAL (
+        SELECT s.suppression_id
+        FROM suppression AS s
+        WHERE
+            s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = a.key_id
+            AND s.recipient_hash = a.hash AND s.lifted_at IS NULL
+        LIMIT 1
+        FOR UPDATE
+    ) AS s
+)
 UPDATE suppression AS s
 SET
     lifted_at = leo_now(),
     lift_request_id = :request_id,
-    lift_request_digest = a.request_digest
-FROM unnest(:key_ids::text[], :hashes::bytea[], :request_digests::bytea[]) AS a (
-    key_id, hash, request_digest
-)
-WHERE
-    s.tenant_id = :tenant_id
-    AND s.channel = :channel
-    AND s.recipient_key_id = a.key_id
-    AND s.recipient_hash = a.hash
-    AND s.lifted_at IS NULL
+    lift_request_digest = f.request_digest
+FROM found AS f
+WHERE s.tenant_id = :tenant_id AND s.suppression_id = f.suppression_id
 RETURNING
     s.suppression_id, s.channel, s.cause, s.source, s.delivery_id, s.created_at, s.lifted_at;
 
@@ -278,9 +295,13 @@ LIMIT :count;
 SELECT
     s.suppression_id, s.channel, s.cause, s.source, s.delivery_id, s.created_at, s.lifted_at
 FROM unnest(:key_ids::text[], :hashes::bytea[]) AS a (key_id, hash)
-JOIN suppression AS s
-    ON s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = a.key_id
-    AND s.recipient_hash = a.hash AND s.lifted_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT * FROM suppression AS s
+    WHERE
+        s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = a.key_id
+        AND s.recipient_hash = a.hash AND s.lifted_at IS NULL
+    LIMIT 1
+) AS s
 WHERE s.suppression_id < :before
 ORDER BY s.suppression_id DESC
 LIMIT :count;

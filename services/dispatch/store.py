@@ -13,6 +13,7 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from libs import audit
+from libs.postgres.paging import plan_page
 from libs.postgres.queries import load_queries
 from services.dispatch.domain.account import Account, SealedCredentials
 from services.dispatch.domain.delivery import (
@@ -136,6 +137,7 @@ class DispatchStore(Suppressions):
         }
         async with self._database.tenant(tenant_id) as connection:
             if profile_id is None:
+                await plan_page(connection)
                 rows = _QUERIES.list_delivery_ids(connection, **which)
             else:
                 rows = _QUERIES.list_delivery_ids_of_profile(

@@ -150,9 +150,13 @@ WHERE
 ORDER BY trigger_id, ordinal;
 
 -- name: select_events
-SELECT event_id, event_type, source, occurred_at, profile_ext_id, properties
-FROM marketing_event
-WHERE tenant_id = :tenant_id AND event_id = ANY(:event_ids::uuid[]);
+SELECT e.event_id, e.event_type, e.source, e.occurred_at, e.profile_ext_id, e.properties
+FROM unnest(:event_ids::uuid[]) AS wanted (event_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM marketing_event AS e
+    WHERE e.tenant_id = :tenant_id AND e.event_id = wanted.event_id
+    LIMIT 1
+) AS e;
 
 -- name: select_people
 SELECT
@@ -174,14 +178,20 @@ SELECT pg_advisory_xact_lock(hashtextextended(:tenant_id::uuid::text || ' ' || p
 FROM unnest(:profile_nos::bigint[]) AS profile_no;
 
 -- name: select_last_acted
-SELECT rule_id, profile_id, max(decided_at) AS acted_at
-FROM decision
-WHERE
-    tenant_id = :tenant_id
-    AND outcome = 'acted'
-    AND rule_id = ANY(:rule_ids::uuid[])
-    AND profile_id = ANY(:profile_ids::uuid[])
-GROUP BY rule_id, profile_id;
+SELECT r.rule_id, p.profile_id, last.decided_at AS acted_at
+FROM unnest(:rule_ids::uuid[]) AS r (rule_id)
+CROSS JOIN unnest(:profile_ids::uuid[]) AS p (profile_id)
+CROSS JOIN LATERAL (
+    SELECT d.decided_at
+    FROM decision AS d
+    WHERE
+        d.tenant_id = :tenant_id
+        AND d.outcome = 'acted'
+        AND d.rule_id = r.rule_id
+        AND d.profile_id = p.profile_id
+    ORDER BY d.decided_at DESC
+    LIMIT 1
+) AS last;
 
 -- name: insert_decisions$
 -- Rows come sorted by event. Fewer than were given are inserted if somebody else decided an event
@@ -222,13 +232,8 @@ FROM v_journey
 WHERE tenant_id = :tenant_id AND event_id = :event_id
 ORDER BY at, rank, (details ->> 'ordinal')::int, id;
 
--- name: plan_for_values#
--- Until the transaction ends. A plan for whatever may be asked takes a page for a few rows, which it
--- could as well sort, and reads all that the tenant has.
-SET LOCAL plan_cache_mode = 'force_custom_plan';
-
 -- name: list_audit_entries
--- Behind plan_for_values. Entries of every service; the row comparison lets a page begin where the one
+-- Behind plan_page. Entries of every service; the row comparison lets a page begin where the one
 -- before ended.
 SELECT
     e.entry_id, e.kind, e.actor, e.call_id, e.recorded_table, e.member_count, e.root, e.details,

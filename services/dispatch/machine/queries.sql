@@ -157,9 +157,14 @@ WITH recipient AS MATERIALIZED (
 ), suppressed AS MATERIALIZED (
     SELECT r.delivery_id, s.cause
     FROM recipient AS r
-    JOIN suppression AS s
-        ON s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = r.key_id
-        AND s.recipient_hash = r.hash AND s.lifted_at IS NULL
+    CROSS JOIN LATERAL (
+        SELECT s.cause
+        FROM suppression AS s
+        WHERE
+            s.tenant_id = :tenant_id AND s.channel = :channel AND s.recipient_key_id = r.key_id
+            AND s.recipient_hash = r.hash AND s.lifted_at IS NULL
+        LIMIT 1
+    ) AS s
 ), started AS (
     UPDATE delivery_log AS l
     SET
@@ -197,26 +202,36 @@ SELECT leo_now();
 
 -- name: select_ended_by_lease
 -- Attempts that the reconciler ended, and whose worker was not heard of since.
-SELECT r.delivery_id, r.attempt
-FROM delivery_attempt AS r
-JOIN unnest(:delivery_ids::uuid[], :attempts::int[]) AS i (delivery_id, attempt)
-    ON i.delivery_id = r.delivery_id AND i.attempt = r.attempt
-WHERE
-    r.tenant_id = :tenant_id
-    AND r.phase = 'result'
-    AND r.provider_code = :lease_code
-    AND NOT EXISTS (
-        SELECT
-        FROM delivery_attempt AS late
-        WHERE
-            late.tenant_id = r.tenant_id
-            AND late.delivery_id = r.delivery_id
-            AND late.attempt = r.attempt
-            AND late.phase = 'late'
-    );
+SELECT i.delivery_id, i.attempt
+FROM unnest(:delivery_ids::uuid[], :attempts::int[]) AS i (delivery_id, attempt)
+CROSS JOIN LATERAL (
+    SELECT
+        max(r.provider_code) FILTER (WHERE r.phase = 'result') AS result_code,
+        count(*) FILTER (WHERE r.phase = 'late') AS late_count
+    FROM delivery_attempt AS r
+    WHERE
+        r.tenant_id = :tenant_id AND r.delivery_id = i.delivery_id AND r.attempt = i.attempt
+) AS a
+WHERE a.result_code = :lease_code AND a.late_count = 0;
 
 -- name: move_deliveries!
--- Fenced: what was claimed again since, or is at its end, stays as it is.
+-- Fenced: what was claimed again since, or is at its end, stays as it is. Behind the deliveries' locks.
+WITH moved AS MATERIALIZED (
+    SELECT r.*
+    FROM unnest(
+        :delivery_ids::uuid[], :epochs::int[], :states::text[], :reasons::text[],
+        :in_doubts::boolean[], :due_ats::timestamptz[], :provider_message_ids::text[]
+    ) AS r (delivery_id, epoch, state, reason, in_doubt, due_at, provider_message_id)
+    CROSS JOIN LATERAL (
+        SELECT l.state, l.epoch
+        FROM delivery_log AS l
+        WHERE l.tenant_id = :tenant_id AND l.delivery_id = r.delivery_id
+        LIMIT 1
+    ) AS l
+    WHERE
+        l.epoch = r.epoch
+        AND l.state IN ('pending', 'sending', 'retry_wait', 'outcome_unknown')
+)
 UPDATE delivery_log AS l
 SET
     state = r.state,
@@ -225,15 +240,8 @@ SET
     due_at = coalesce(r.due_at, l.due_at),
     lease_until = NULL,
     provider_message_id = coalesce(nullif(r.provider_message_id, ''), l.provider_message_id)
-FROM unnest(
-    :delivery_ids::uuid[], :epochs::int[], :states::text[], :reasons::text[],
-    :in_doubts::boolean[], :due_ats::timestamptz[], :provider_message_ids::text[]
-) AS r (delivery_id, epoch, state, reason, in_doubt, due_at, provider_message_id)
-WHERE
-    l.tenant_id = :tenant_id
-    AND l.delivery_id = r.delivery_id
-    AND l.epoch = r.epoch
-    AND l.state IN ('pending', 'sending', 'retry_wait', 'outcome_unknown');
+FROM moved AS r
+WHERE l.tenant_id = :tenant_id AND l.delivery_id = r.delivery_id;
 
 -- name: select_decisions_of_ended
 -- What may come after deliveries that have just ended. All choices of a decision are worth as long
@@ -241,13 +249,18 @@ WHERE
 SELECT
     l.step, l.choice, d.decision_id, d.profile_id, d.profile_version, d.choices, d.not_before,
     d.expires_at
-FROM delivery_log AS l
-JOIN decision AS d ON d.tenant_id = l.tenant_id AND d.decision_id = l.decision_id
-WHERE
-    l.tenant_id = :tenant_id
-    AND l.delivery_id = ANY(:delivery_ids::uuid[])
-    AND l.state = ANY(:states::text[])
-    AND d.expires_at > leo_now();
+FROM unnest(:delivery_ids::uuid[]) AS ended (delivery_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM delivery_log AS l
+    WHERE l.tenant_id = :tenant_id AND l.delivery_id = ended.delivery_id
+    LIMIT 1
+) AS l
+CROSS JOIN LATERAL (
+    SELECT * FROM decision AS d
+    WHERE d.tenant_id = l.tenant_id AND d.decision_id = l.decision_id
+    LIMIT 1
+) AS d
+WHERE l.state = ANY(:states::text[]) AND d.expires_at > leo_now();
 
 -- name: lock_deliveries
 -- In order, so that two writers cannot deadlock.
@@ -309,23 +322,31 @@ SELECT
         FILTER (WHERE a.attempt = l.attempt_count AND a.phase = 'result') AS last_reason
 FROM delivery_log AS l
 JOIN delivery_attempt AS a ON a.tenant_id = l.tenant_id AND a.delivery_id = l.delivery_id
-LEFT JOIN delivery_attempt AS late
-    ON late.tenant_id = a.tenant_id
-    AND late.delivery_id = a.delivery_id
-    AND late.attempt = a.attempt
-    AND late.phase = 'late'
-    AND late.kind <> 'unknown'
+LEFT JOIN LATERAL (
+    SELECT n.kind, n.provider_class, n.reason
+    FROM delivery_attempt AS n
+    WHERE
+        n.tenant_id = a.tenant_id
+        AND n.delivery_id = a.delivery_id
+        AND n.attempt = a.attempt
+        AND n.phase = 'late'
+        AND n.kind <> 'unknown'
+    LIMIT 1
+) AS late ON true
 WHERE l.tenant_id = :tenant_id AND l.delivery_id = ANY(:delivery_ids::uuid[])
 GROUP BY l.delivery_id, l.state, l.epoch, l.attempt_count, l.expires_at;
 
 -- name: select_proved
 -- A receipt that carries our reference proves that the provider took the message.
 SELECT l.delivery_id, l.epoch, l.in_doubt
-FROM delivery_log AS l
+FROM unnest(:delivery_ids::uuid[]) AS told (delivery_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM delivery_log AS l
+    WHERE l.tenant_id = :tenant_id AND l.delivery_id = told.delivery_id
+    LIMIT 1
+) AS l
 WHERE
-    l.tenant_id = :tenant_id
-    AND l.delivery_id = ANY(:delivery_ids::uuid[])
-    AND l.state = 'outcome_unknown'
+    l.state = 'outcome_unknown'
     AND EXISTS (
         SELECT
         FROM delivery_receipt AS r

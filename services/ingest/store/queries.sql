@@ -24,10 +24,14 @@ FROM inserted;
 -- name: select_events
 -- The first answer to events of which some were there before; inserted tells this transaction's own.
 SELECT
-    event_id, body_digest, received_at,
-    transaction_id = pg_current_xact_id() AS inserted
-FROM marketing_event
-WHERE tenant_id = :tenant_id AND event_id = ANY(:event_ids::uuid[]);
+    e.event_id, e.body_digest, e.received_at,
+    e.transaction_id = pg_current_xact_id() AS inserted
+FROM unnest(:event_ids::uuid[]) AS wanted (event_id)
+CROSS JOIN LATERAL (
+    SELECT * FROM marketing_event AS e
+    WHERE e.tenant_id = :tenant_id AND e.event_id = wanted.event_id
+    LIMIT 1
+) AS e;
 
 -- name: upsert_profiles
 -- One statement writes the profile and, if its document changed, the version. The row is left alone

@@ -10,6 +10,7 @@ import orjson
 
 from libs import audit
 from libs.conditions import compile_condition
+from libs.postgres.paging import plan_page
 from services.segment.domain.segment import Segment
 from services.segment.domain.snapshot import (
     CHUNK_MEMBER_COUNT,
@@ -203,6 +204,7 @@ async def _members(
     """The members in the order of profile_no, page by page."""
     condition = compile_condition(segment.condition, "segment")
     after_profile_no = 0
+    await plan_page(connection)
     while True:
         rows = [
             row

@@ -48,6 +48,17 @@ async def test_schema_holds_tables_of_tenants_and_views_and_nothing_else(superus
     assert not await superuser.fetchval("SELECT count(*) FROM pg_event_trigger")
 
 
+async def test_no_statistics_are_kept_of_tenants(superuser: Any) -> None:
+    """docs/decisions/0015; tenant itself has one row of each."""
+    kept = await superuser.fetch(
+        "SELECT attrelid::regclass::text AS name FROM pg_attribute"
+        " JOIN pg_class ON pg_class.oid = attrelid AND relkind IN ('r', 'p')"
+        " WHERE relnamespace = 'public'::regnamespace AND attname = 'tenant_id'"
+        " AND attstattarget IS DISTINCT FROM 0"
+    )
+    assert {row["name"] for row in kept} == {"tenant"}
+
+
 async def test_every_table_forces_its_policies_and_has_those_that_it_needs(superuser: Any) -> None:
     for table in await tables_of_tenants(superuser):
         enabled = await superuser.fetchrow(

@@ -51,7 +51,7 @@ class Case:
         role: as whom; None for the service that the file belongs to.
         tenants: of which samples; a statement across tenants takes the first one's values.
         across: as leo_finder or leo_auditor, in no tenant's context.
-        after: statements of the same file that go before it.
+        is_page: asked behind plan_page.
         planned_for_values: it always is, because it is put together when it runs.
     """
 
@@ -62,7 +62,7 @@ class Case:
     role: str | None = None
     tenants: tuple[str, ...] = ("small", "large")
     across: bool = False
-    after: tuple[str, ...] = ()
+    is_page: bool = False
     planned_for_values: bool = False
 
     @property
@@ -156,12 +156,19 @@ INGEST_CASES: Final = (
 )
 
 SEGMENT_CASES: Final = (
-    Case(SEGMENT, "select_segments", COUNT, lambda _: {"after_name": "", "count_max": COUNT}),
+    Case(
+        SEGMENT,
+        "select_segments",
+        COUNT,
+        lambda _: {"after_name": "", "count_max": COUNT},
+        is_page=True,
+    ),
     Case(
         SEGMENT,
         "select_candidates",
         500,
         lambda s: {"after_profile_no": s.profile_no, "count_max": 500},
+        is_page=True,
     ),
     Case(SEGMENT, "select_granted_consents", 2 * COUNT, lambda s: {"profile_ids": s.profile_ids}),
     Case(
@@ -220,7 +227,7 @@ DECISION_CASES: Final = (
             "before_entry_id": _LAST,
             "count_max": COUNT,
         },
-        after=("plan_for_values",),
+        is_page=True,
     ),
     # All that a tenant ever launched: people do that.
     Case(
@@ -325,6 +332,7 @@ DISPATCH_CASES: Final = (
         "list_delivery_ids",
         COUNT,
         lambda _: {"before": _LAST, "state": None, "count": COUNT},
+        is_page=True,
     ),
     # Some states are rare: whoever asks for them reads what lies between.
     Case(
@@ -332,6 +340,7 @@ DISPATCH_CASES: Final = (
         "list_delivery_ids",
         10 * COUNT,
         lambda _: {"before": _LAST, "state": "outcome_unknown", "count": 5},
+        is_page=True,
     ),
     Case(
         DISPATCH,
@@ -382,7 +391,13 @@ DISPATCH_CASES: Final = (
         lambda s: {"request_id": s.profile_ids[0]},
     ),
     # What was lifted meanwhile is read over.
-    Case(DISPATCH, "list_suppressions", 2 * COUNT, lambda _: {"before": _LAST, "count": COUNT}),
+    Case(
+        DISPATCH,
+        "list_suppressions",
+        2 * COUNT,
+        lambda _: {"before": _LAST, "count": COUNT},
+        is_page=True,
+    ),
     Case(
         DISPATCH,
         "list_suppressions_of_recipient",
@@ -407,6 +422,7 @@ MACHINE_CASES: Final = (
         "select_due_ids",
         COUNT,
         lambda s: {"account_id": s.account_id, "count_max": COUNT},
+        is_page=True,
     ),
     # Of a person's addresses, each is looked for under each key.
     Case(
@@ -425,7 +441,7 @@ MACHINE_CASES: Final = (
     Case(
         MACHINE,
         "select_ended_by_lease",
-        COUNT,
+        2 * COUNT,
         lambda s: {
             "delivery_ids": s.delivery_ids,
             "attempts": [1] * len(s.delivery_ids),
@@ -562,7 +578,6 @@ NOT_ASKED: Final = {
     f"{DECISION}:select_moment": _KEY,
     f"{DECISION}:select_segments": _KEY,
     f"{DECISION}:lock_people": _LOCK,
-    f"{DECISION}:plan_for_values": "no table",
     f"{DECISION}:insert_decisions": _GIVEN,
     f"{DECISION}:insert_launch": _GIVEN,
     f"{DECISION}:select_launch_of_request": _KEY,

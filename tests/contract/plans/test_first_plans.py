@@ -1,0 +1,112 @@
+"""What is read does not depend on statistics: the first hours of a database go by the same indexes.
+
+A service prepares its statements when it starts, perhaps on an empty database, and the server keeps
+a plan until it next analyses the tables. docs/decisions/0015 tells what came of it.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+
+from libs.postgres import roles
+from tests.contract.plans.cases import CASES, DECISION, INGEST, MACHINE, REMOVAL, Case
+from tests.contract.plans.conftest import TELL_PLANS
+from tests.contract.plans.sample import Sample, take_sample
+from tests.contract.plans.test_plans import ask
+from tests.contract.plans.watching import Watched
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from libs.embedded import EmbeddedPostgres
+    from tests.conftest import NewDatabase
+
+# What may read more than it asks for where there are no statistics, and why.
+EXCEPT = {
+    f"{INGEST}:count_tenant_rows": "counts all that a tenant has",
+    f"{REMOVAL}:remove_stories": "at night, and of tables that are a month old",
+    f"{DECISION}:select_launches": "people's, a few hundred",
+    f"{MACHINE}:select_expired": "after a crash, and no more than what is open",
+}
+ASKED = [
+    case
+    for case in CASES
+    if "small" in case.tenants and not case.planned_for_values and case.key not in EXCEPT
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A filled database, and a connection as each role that asks."""
+
+    connections: Mapping[str, Watched]
+    sample: Sample
+
+
+@pytest.fixture(scope="module", params=["planned while empty", "without statistics"])
+async def ground(
+    request: Any,
+    postgres: EmbeddedPostgres,
+    new_database: NewDatabase,
+    samples: dict[str, Sample],
+    table_sizes: dict[str, float],
+) -> AsyncIterator[Ground]:
+    async with new_database() as name, AsyncExitStack() as opened:
+        superuser = await asyncpg.connect(postgres.superuser_dsn(name))
+        opened.push_async_callback(superuser.close)
+        tables = await superuser.fetch(
+            "SELECT oid::regclass::text AS name FROM pg_class"
+            " WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+        )
+        for table in tables:
+            await superuser.execute(f"ALTER TABLE {table['name']} SET (autovacuum_enabled = off)")
+        for setting, value in TELL_PLANS.items():
+            await superuser.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+        once_for_all = request.param == "planned while empty"
+        connections = {}
+        for role in {case.asking_role for case in ASKED}:
+            logs_in = role in roles.LOGIN_ROLES
+            connection = await asyncpg.connect(
+                postgres.dsn(role, name) if logs_in else postgres.superuser_dsn(name),
+                statement_cache_size=1000,
+                max_cached_statement_lifetime=0,
+            )
+            opened.push_async_callback(connection.close)
+            if not logs_in:
+                await connection.execute(f"SET ROLE {role}")
+            mode = "force_generic_plan" if once_for_all else "force_custom_plan"
+            await connection.execute(f"SET plan_cache_mode = {mode}")
+            connections[role] = Watched(connection, table_sizes)
+        if once_for_all:
+            for case in ASKED:
+                watched = connections[case.asking_role]
+                # What it refers to is not there yet.
+                with suppress(asyncpg.PostgresError):
+                    async with watched.connection.transaction():
+                        await ask(watched, case, samples["small"])
+        for file in ("data.sql", "recent.sql"):
+            await superuser.execute(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+        yield Ground(connections, await take_sample(superuser, 1))
+
+
+@pytest.mark.parametrize("case", ASKED, ids=[case.key for case in ASKED])
+async def test_a_statement_reads_what_it_asks_for_all_the_same(ground: Ground, case: Case) -> None:
+    watched: Any = ground.connections[case.asking_role]
+    transaction = watched.connection.transaction()
+    await transaction.start()
+    try:
+        await ask(watched, case, ground.sample)
+        # Rows that were never there, but rolled back, are read too.
+        assert not await watched.complaints(2 * case.row_count_max + 5)
+    finally:
+        await transaction.rollback()
+
+
+def test_each_exception_is_a_statement_that_is_asked() -> None:
+    assert set(EXCEPT) <= {case.key for case in CASES}
