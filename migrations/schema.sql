@@ -2840,6 +2840,7 @@ GRANT SELECT ON v_audit_breach TO leo_auditor;
 GRANT SELECT ON v_audit_breach TO leo_decision;
 
 CREATE TABLE marketing_event_p00 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 0);
+ALTER TABLE marketing_event_p00 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p00 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p00 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p00 FORCE ROW LEVEL SECURITY;
@@ -2850,6 +2851,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p00 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p01 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 1);
+ALTER TABLE marketing_event_p01 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p01 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p01 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p01 FORCE ROW LEVEL SECURITY;
@@ -2860,6 +2862,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p01 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p02 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 2);
+ALTER TABLE marketing_event_p02 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p02 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p02 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p02 FORCE ROW LEVEL SECURITY;
@@ -2870,6 +2873,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p02 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p03 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 3);
+ALTER TABLE marketing_event_p03 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p03 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p03 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p03 FORCE ROW LEVEL SECURITY;
@@ -2880,6 +2884,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p03 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p04 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 4);
+ALTER TABLE marketing_event_p04 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p04 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p04 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p04 FORCE ROW LEVEL SECURITY;
@@ -2890,6 +2895,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p04 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p05 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 5);
+ALTER TABLE marketing_event_p05 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p05 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p05 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p05 FORCE ROW LEVEL SECURITY;
@@ -2900,6 +2906,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p05 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p06 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 6);
+ALTER TABLE marketing_event_p06 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p06 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p06 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p06 FORCE ROW LEVEL SECURITY;
@@ -2910,6 +2917,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p06 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p07 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 7);
+ALTER TABLE marketing_event_p07 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p07 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p07 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p07 FORCE ROW LEVEL SECURITY;
@@ -2920,6 +2928,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p07 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p08 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 8);
+ALTER TABLE marketing_event_p08 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p08 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p08 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p08 FORCE ROW LEVEL SECURITY;
@@ -2930,6 +2939,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p08 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p09 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 9);
+ALTER TABLE marketing_event_p09 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p09 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p09 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p09 FORCE ROW LEVEL SECURITY;
@@ -2940,6 +2950,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p09 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p10 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 10);
+ALTER TABLE marketing_event_p10 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p10 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p10 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p10 FORCE ROW LEVEL SECURITY;
@@ -2950,6 +2961,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p10 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p11 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 11);
+ALTER TABLE marketing_event_p11 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p11 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p11 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p11 FORCE ROW LEVEL SECURITY;
@@ -2960,6 +2972,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p11 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p12 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 12);
+ALTER TABLE marketing_event_p12 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p12 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p12 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p12 FORCE ROW LEVEL SECURITY;
@@ -2970,6 +2983,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p12 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p13 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 13);
+ALTER TABLE marketing_event_p13 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p13 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p13 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p13 FORCE ROW LEVEL SECURITY;
@@ -2980,6 +2994,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p13 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p14 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 14);
+ALTER TABLE marketing_event_p14 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p14 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p14 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p14 FORCE ROW LEVEL SECURITY;
@@ -2990,6 +3005,7 @@ CREATE POLICY tenant_isolation ON marketing_event_p14 TO leo_decision, leo_dispa
     WITH CHECK (tenant_id = (( SELECT NULLIF(current_setting('leo.tenant_id'::text, true), ''::text)::uuid AS "nullif")));
 
 CREATE TABLE marketing_event_p15 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 15);
+ALTER TABLE marketing_event_p15 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p15 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE marketing_event_p15 ENABLE ROW LEVEL SECURITY;
 ALTER TABLE marketing_event_p15 FORCE ROW LEVEL SECURITY;

@@ -97,7 +97,7 @@ def _details(relation: Relation) -> Iterator[str]:
         if column.comment and not relation.partition_of:
             yield f"COMMENT ON COLUMN {name}.{column.name} IS\n    {_quoted(column.comment)};"
     for column in relation.columns:
-        if column.statistics is not None and not relation.partition_of:
+        if column.statistics is not None:
             target = f"SET STATISTICS {column.statistics}"
             yield f"ALTER TABLE {name} ALTER COLUMN {column.name} {target};"
     yield from (f"{index};" for index in relation.indexes)

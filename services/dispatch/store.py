@@ -82,7 +82,7 @@ class DispatchStore(Suppressions):
             firsts = [
                 Reached(decision, _FIRST_STEP, decision.choices[0])
                 async for row in _QUERIES.select_decisions(
-                    connection, tenant_id=tenant_id, decision_ids=list(decision_ids)
+                    connection, tenant_id=tenant_id, decision_ids=list(set(decision_ids))
                 )
                 if (decision := decision_of(row)).choices
             ]

@@ -69,5 +69,5 @@ class RemovalSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LEO_REMOVAL_")
 
-    batch_count: int = Field(default=200, ge=1, le=10_000)
+    batch_count: int = Field(default=100, ge=1, le=10_000)
     batch_pause: timedelta = Field(default=timedelta(milliseconds=100), ge=timedelta(0))

@@ -57,7 +57,7 @@ class Events:
             events = await _events(
                 connection,
                 tenant_id,
-                [event_id for event_id in event_ids if event_id not in before],
+                [event_id for event_id in dict.fromkeys(event_ids) if event_id not in before],
             )
             if not events:
                 return decisions, before, []

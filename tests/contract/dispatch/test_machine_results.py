@@ -231,7 +231,7 @@ async def test_a_result_that_cannot_be_written_holds_no_other_up(site: Site) -> 
     bad_id, *others = await site.deliveries(4)
     await site.world.superuser.execute(
         "CREATE FUNCTION refuse_v1() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        f" IF NEW.phase = 'result' AND NEW.delivery_id = '{bad_id}' AND NEW.kind = 'accepted'"
+        f" IF NEW.delivery_id = '{bad_id}' AND NEW.kind = 'accepted'"
         " THEN RAISE EXCEPTION 'refused'; END IF; RETURN NEW; END $$"
     )
     await site.world.superuser.execute(
