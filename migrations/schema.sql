@@ -141,8 +141,8 @@ COMMENT ON COLUMN audit_entry.details IS
 COMMENT ON COLUMN audit_entry.transaction_id IS
     'Of the transaction that wrote the entry; no hash covers it.';
 ALTER TABLE audit_entry ALTER COLUMN tenant_id SET STATISTICS 0;
-CREATE INDEX audit_entry_created_v1 ON audit_entry USING btree (tenant_id, created_at, entry_id);
-CREATE INDEX audit_entry_relay_v1 ON audit_entry USING btree (tenant_id, transaction_id);
+CREATE INDEX audit_entry_created_v2 ON audit_entry USING btree (tenant_id, created_at, entry_id) WHERE created_at IS NOT NULL;
+CREATE INDEX audit_entry_relay_v2 ON audit_entry USING btree (tenant_id, transaction_id) WHERE transaction_id IS NOT NULL;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON audit_entry FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE audit_entry ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_entry FORCE ROW LEVEL SECURITY;
@@ -292,8 +292,6 @@ CREATE TABLE cdp_profiles (
     created_at timestamp with time zone DEFAULT leo_now() NOT NULL,
     updated_at timestamp with time zone DEFAULT leo_now() NOT NULL,
     CONSTRAINT cdp_profiles_pkey PRIMARY KEY (tenant_id, profile_id),
-    CONSTRAINT cdp_profiles_ext_id_key UNIQUE (tenant_id, ext_id),
-    CONSTRAINT cdp_profiles_profile_no_key UNIQUE (tenant_id, profile_no),
     CONSTRAINT cdp_profiles_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES tenant(tenant_id),
     CONSTRAINT cdp_profiles_birth_check CHECK ((birth_month IS NULL) = (birth_day IS NULL) AND (birth_year IS NULL OR birth_month IS NOT NULL)),
     CONSTRAINT cdp_profiles_context_check CHECK (context = ANY (ARRAY['production'::text, 'test'::text, 'fake'::text])),
@@ -344,11 +342,13 @@ COMMENT ON COLUMN cdp_profiles.source_revision IS
 COMMENT ON COLUMN cdp_profiles.document_digest IS
     'SHA-256 of the document of its version: an unchanged profile makes none.';
 ALTER TABLE cdp_profiles ALTER COLUMN tenant_id SET STATISTICS 0;
-CREATE INDEX cdp_profiles_birthday_v1 ON cdp_profiles USING btree (tenant_id, birth_month, birth_day);
-CREATE INDEX cdp_profiles_churn_score_v1 ON cdp_profiles USING btree (tenant_id, churn_score);
-CREATE INDEX cdp_profiles_created_v1 ON cdp_profiles USING btree (tenant_id, created_at);
+CREATE INDEX cdp_profiles_birthday_v2 ON cdp_profiles USING btree (tenant_id, birth_month, birth_day) WHERE birth_month IS NOT NULL;
+CREATE INDEX cdp_profiles_churn_score_v2 ON cdp_profiles USING btree (tenant_id, churn_score) WHERE churn_score IS NOT NULL;
+CREATE INDEX cdp_profiles_created_v2 ON cdp_profiles USING btree (tenant_id, created_at) WHERE created_at IS NOT NULL;
+CREATE UNIQUE INDEX cdp_profiles_ext_id_v1 ON cdp_profiles USING btree (tenant_id, ext_id) WHERE ext_id IS NOT NULL;
 CREATE INDEX cdp_profiles_filter_v1 ON cdp_profiles USING gin (tenant_id, city, funnel_stage, labels, source_segment_ids, attributes jsonb_path_ops) WITH (fastupdate=off);
-CREATE INDEX cdp_profiles_lifetime_value_v1 ON cdp_profiles USING btree (tenant_id, lifetime_value_vnd);
+CREATE INDEX cdp_profiles_lifetime_value_v2 ON cdp_profiles USING btree (tenant_id, lifetime_value_vnd) WHERE lifetime_value_vnd IS NOT NULL;
+CREATE UNIQUE INDEX cdp_profiles_profile_no_v1 ON cdp_profiles USING btree (tenant_id, profile_no) WHERE profile_no IS NOT NULL;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON cdp_profiles FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE cdp_profiles ENABLE ROW LEVEL SECURITY;
 ALTER TABLE cdp_profiles FORCE ROW LEVEL SECURITY;
@@ -680,7 +680,6 @@ CREATE TABLE decision (
     leaf_no integer NOT NULL,
     salt bytea,
     CONSTRAINT decision_pkey PRIMARY KEY (tenant_id, decision_id) INCLUDE (outcome),
-    CONSTRAINT decision_trigger_key UNIQUE NULLS NOT DISTINCT (tenant_id, trigger_kind, trigger_id, profile_id, ordinal),
     CONSTRAINT decision_tenant_id_audit_entry_id_fkey FOREIGN KEY (tenant_id, audit_entry_id) REFERENCES audit_entry(tenant_id, entry_id),
     CONSTRAINT decision_acted_check CHECK (outcome <> 'acted'::text OR rule_id IS NOT NULL AND profile_id IS NOT NULL AND expires_at IS NOT NULL),
     CONSTRAINT decision_leaf_no_check CHECK (leaf_no >= 0),
@@ -727,6 +726,7 @@ CREATE UNIQUE INDEX decision_event_v1 ON decision USING btree (tenant_id, trigge
 CREATE INDEX decision_launch_v1 ON decision USING btree (tenant_id, trigger_id, profile_id) INCLUDE (outcome) WHERE trigger_kind = 'launch'::text;
 CREATE INDEX decision_profile_v1 ON decision USING btree (tenant_id, profile_id, decided_at) WHERE profile_id IS NOT NULL;
 CREATE INDEX decision_relay_v1 ON decision USING btree (tenant_id, transaction_id) WHERE outcome = 'acted'::text;
+CREATE UNIQUE INDEX decision_trigger_v1 ON decision USING btree (tenant_id, trigger_kind, trigger_id, profile_id, ordinal) NULLS NOT DISTINCT WHERE trigger_kind IS NOT NULL;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON decision FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();
 ALTER TABLE decision ENABLE ROW LEVEL SECURITY;
 ALTER TABLE decision FORCE ROW LEVEL SECURITY;
@@ -899,7 +899,6 @@ CREATE TABLE delivery_log (
     created_at timestamp with time zone DEFAULT leo_now() NOT NULL,
     updated_at timestamp with time zone DEFAULT leo_now() NOT NULL,
     CONSTRAINT delivery_log_pkey PRIMARY KEY (tenant_id, delivery_id) INCLUDE (state, attempt_count),
-    CONSTRAINT delivery_log_dedupe_key UNIQUE (tenant_id, dedupe_key),
     CONSTRAINT delivery_log_tenant_id_decision_id_fkey FOREIGN KEY (tenant_id, decision_id) REFERENCES decision(tenant_id, decision_id),
     CONSTRAINT delivery_log_choice_check CHECK (choice >= 0),
     CONSTRAINT delivery_log_dedupe_key_check CHECK (octet_length(dedupe_key) = 32),
@@ -943,12 +942,13 @@ COMMENT ON COLUMN delivery_log.lease_until IS
 COMMENT ON COLUMN delivery_log.resend_of IS
     'The delivery that a person let go out again.';
 ALTER TABLE delivery_log ALTER COLUMN tenant_id SET STATISTICS 0;
-CREATE INDEX delivery_log_decision_v1 ON delivery_log USING btree (tenant_id, decision_id);
+CREATE INDEX delivery_log_decision_v2 ON delivery_log USING btree (tenant_id, decision_id) WHERE decision_id IS NOT NULL;
+CREATE UNIQUE INDEX delivery_log_dedupe_v1 ON delivery_log USING btree (tenant_id, dedupe_key) WHERE dedupe_key IS NOT NULL;
 CREATE INDEX delivery_log_due_v1 ON delivery_log USING btree (tenant_id, account_id, due_at) WHERE state = ANY (ARRAY['pending'::text, 'retry_wait'::text]);
 CREATE INDEX delivery_log_lease_v1 ON delivery_log USING btree (lease_until) WHERE state = 'sending'::text;
 CREATE INDEX delivery_log_next_choice_v1 ON delivery_log USING btree (tenant_id, decision_id) WHERE choice > 0;
 CREATE INDEX delivery_log_open_v1 ON delivery_log USING btree (tenant_id, decision_id) WHERE state = ANY (ARRAY['pending'::text, 'sending'::text, 'retry_wait'::text, 'outcome_unknown'::text]);
-CREATE INDEX delivery_log_profile_v1 ON delivery_log USING btree (tenant_id, profile_id, created_at);
+CREATE INDEX delivery_log_profile_v2 ON delivery_log USING btree (tenant_id, profile_id, created_at) WHERE profile_id IS NOT NULL;
 CREATE TRIGGER update_timestamp BEFORE UPDATE ON delivery_log FOR EACH ROW EXECUTE FUNCTION update_timestamp();
 ALTER TABLE delivery_log ENABLE ROW LEVEL SECURITY;
 ALTER TABLE delivery_log FORCE ROW LEVEL SECURITY;

@@ -6,10 +6,12 @@ SELECT enter_tenant_v1(:tenant_id, :statement_timeout_ms);
 -- How long a statement may take, until the transaction ends.
 SELECT set_config('statement_timeout', :statement_timeout_ms, true);
 
--- name: plan_page#
--- libs/postgres/paging.py says why.
+-- name: plan_along_indexes#
+-- libs/postgres/plans.py says why.
 SET LOCAL plan_cache_mode = 'force_custom_plan';
 SET LOCAL enable_sort = off;
+SET LOCAL enable_hashjoin = off;
+SET LOCAL enable_mergejoin = off;
 
 -- name: lock_bootstrap$
 -- Two starts at once would trip over each other's half-made roles. Any constant would do.

@@ -32,7 +32,7 @@ FROM unnest(
     delivery_id, decision_id, step, choice, channel, account_id, template_id, profile_id,
     profile_version, purpose, recipient_ref, dedupe_key, not_before, expires_at
 )
-ON CONFLICT (tenant_id, dedupe_key) DO NOTHING
+ON CONFLICT (tenant_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
 RETURNING dedupe_key, delivery_id;
 
 -- name: select_delivery_ids

@@ -13,7 +13,7 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from libs import audit
-from libs.postgres.paging import plan_page
+from libs.postgres.plans import plan_along_indexes
 from libs.postgres.queries import load_queries
 from services.dispatch.domain.account import Account, SealedCredentials
 from services.dispatch.domain.delivery import (
@@ -137,7 +137,7 @@ class DispatchStore(Suppressions):
         }
         async with self._database.tenant(tenant_id) as connection:
             if profile_id is None:
-                await plan_page(connection)
+                await plan_along_indexes(connection)
                 rows = _QUERIES.list_delivery_ids(connection, **which)
             else:
                 rows = _QUERIES.list_delivery_ids_of_profile(

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from libs import audit
 from libs.addressing import address_of, recipient_refs
-from libs.postgres.paging import plan_page
+from libs.postgres.plans import plan_along_indexes
 from libs.postgres.queries import load_queries
 from services.dispatch.domain.suppression import BadRecipient, Recipient, Source, Suppression
 from services.dispatch.errors import (
@@ -144,7 +144,7 @@ class Suppressions:
         page = {"before": before or _LAST_ID, "count": count}
         async with self._database.tenant(tenant_id) as connection:
             if recipient is None:
-                await plan_page(connection)
+                await plan_along_indexes(connection)
                 rows = _QUERIES.list_suppressions(connection, tenant_id=tenant_id, **page)
             else:
                 addresses = await _addresses_of(connection, tenant_id, recipient)

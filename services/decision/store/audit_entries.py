@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from libs.postgres.paging import plan_page
+from libs.postgres.plans import plan_along_indexes
 from services.decision.domain.audit_entry import AuditEntry
 from services.decision.store.statements import QUERIES
 
@@ -35,7 +35,7 @@ class AuditEntries:
         """The newest entries that are older than `before`, the newest first."""
         created_at, entry_id = before or (None, None)
         async with self._database.tenant(tenant_id) as connection:
-            await plan_page(connection)
+            await plan_along_indexes(connection)
             return [
                 AuditEntry(**(dict(row) | {"details": orjson.loads(row["details"])}))
                 async for row in QUERIES.list_audit_entries(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from libs.postgres.plans import plan_along_indexes
 from services.decision.domain.record import JourneyStep
 from services.decision.errors import EventMissingError
 from services.decision.store.statements import QUERIES
@@ -26,6 +27,7 @@ class Journeys:
         async with self._database.tenant(tenant_id) as connection:
             if not await QUERIES.has_event(connection, tenant_id=tenant_id, event_id=event_id):
                 raise EventMissingError(event_id)
+            await plan_along_indexes(connection)
             return [
                 JourneyStep(**{**row, "details": orjson.loads(row["details"])})
                 async for row in QUERIES.select_journey(

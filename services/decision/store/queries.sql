@@ -233,7 +233,7 @@ WHERE tenant_id = :tenant_id AND event_id = :event_id
 ORDER BY at, rank, (details ->> 'ordinal')::int, id;
 
 -- name: list_audit_entries
--- Behind plan_page. Entries of every service; the row comparison lets a page begin where the one
+-- Behind plan_along_indexes. Entries of every service; the row comparison lets a page begin where the one
 -- before ended.
 SELECT
     e.entry_id, e.kind, e.actor, e.call_id, e.recorded_table, e.member_count, e.root, e.details,
@@ -248,6 +248,8 @@ LEFT JOIN LATERAL (
 ) AS s ON true
 WHERE
     e.tenant_id = :tenant_id
+    -- Of all: the index wants to hear of its second column.
+    AND e.created_at <= 'infinity'
     AND (:kind = '' OR e.kind = :kind)
     AND (:actor = '' OR e.actor = :actor)
     AND (:created_from::timestamptz IS NULL OR e.created_at >= :created_from)

@@ -15,7 +15,7 @@ import structlog
 
 from libs import audit, canonical
 from libs.addressing import address_of
-from libs.postgres.paging import plan_page
+from libs.postgres.plans import plan_along_indexes
 from libs.postgres.queries import load_queries
 from libs.quiet_hours import QuietHours, quiet_until
 from libs.relay.outage import Outage
@@ -191,7 +191,7 @@ class Claims:
     async def due_ids(self, tenant_id: UUID, account_id: UUID, count_max: int) -> list[UUID]:
         """The ids of what is due, to be claimed one by one."""
         async with self._database.tenant(tenant_id) as connection:
-            await plan_page(connection)
+            await plan_along_indexes(connection)
             return [
                 row["delivery_id"]
                 async for row in _QUERIES.select_due_ids(

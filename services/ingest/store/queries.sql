@@ -62,7 +62,7 @@ WITH upserted AS (
         attributes jsonb, source_updated_at timestamptz, source_revision text,
         document_digest bytea
     )
-    ON CONFLICT (tenant_id, ext_id) DO UPDATE SET
+    ON CONFLICT (tenant_id, ext_id) WHERE ext_id IS NOT NULL DO UPDATE SET
         version = stored.version
             + (stored.document_digest IS DISTINCT FROM excluded.document_digest)::int,
         state = excluded.state,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libs.postgres.paging import plan_page
+from libs.postgres.plans import plan_along_indexes
 from services.segment.domain.segment import Segment
 from services.segment.errors import (
     RequestIdReusedError,
@@ -78,7 +78,7 @@ class Segments:
     ) -> list[Segment]:
         """At most `count_max` segments behind a name, in the order of their names."""
         async with self._database.tenant(tenant_id) as connection:
-            await plan_page(connection)
+            await plan_along_indexes(connection)
             return [
                 Segment(**row)
                 async for row in QUERIES.select_segments(

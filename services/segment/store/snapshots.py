@@ -10,7 +10,7 @@ import orjson
 
 from libs import audit
 from libs.conditions import compile_condition
-from libs.postgres.paging import plan_page
+from libs.postgres.plans import plan_along_indexes
 from services.segment.domain.segment import Segment
 from services.segment.domain.snapshot import (
     CHUNK_MEMBER_COUNT,
@@ -204,7 +204,7 @@ async def _members(
     """The members in the order of profile_no, page by page."""
     condition = compile_condition(segment.condition, "segment")
     after_profile_no = 0
-    await plan_page(connection)
+    await plan_along_indexes(connection)
     while True:
         rows = [
             row

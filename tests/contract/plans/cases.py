@@ -51,7 +51,7 @@ class Case:
         role: as whom; None for the service that the file belongs to.
         tenants: of which samples; a statement across tenants takes the first one's values.
         across: as leo_finder or leo_auditor, in no tenant's context.
-        is_page: asked behind plan_page.
+        along_indexes: asked behind plan_along_indexes.
         planned_for_values: it always is, because it is put together when it runs.
     """
 
@@ -62,7 +62,7 @@ class Case:
     role: str | None = None
     tenants: tuple[str, ...] = ("small", "large")
     across: bool = False
-    is_page: bool = False
+    along_indexes: bool = False
     planned_for_values: bool = False
 
     @property
@@ -161,14 +161,14 @@ SEGMENT_CASES: Final = (
         "select_segments",
         COUNT,
         lambda _: {"after_name": "", "count_max": COUNT},
-        is_page=True,
+        along_indexes=True,
     ),
     Case(
         SEGMENT,
         "select_candidates",
         500,
         lambda s: {"after_profile_no": s.profile_no, "count_max": 500},
-        is_page=True,
+        along_indexes=True,
     ),
     Case(SEGMENT, "select_granted_consents", 2 * COUNT, lambda s: {"profile_ids": s.profile_ids}),
     Case(
@@ -213,7 +213,13 @@ DECISION_CASES: Final = (
         COUNT + BUSY_COUNT + 2 * COUNT,
         lambda s: {"rule_ids": [UUID(int=1)], "profile_ids": s.profile_ids},
     ),
-    Case(DECISION, "select_journey", 10, lambda s: {"event_id": s.event_ids[0]}),
+    Case(
+        DECISION,
+        "select_journey",
+        10,
+        lambda s: {"event_id": s.event_ids[0]},
+        along_indexes=True,
+    ),
     Case(
         DECISION,
         "list_audit_entries",
@@ -227,7 +233,7 @@ DECISION_CASES: Final = (
             "before_entry_id": _LAST,
             "count_max": COUNT,
         },
-        is_page=True,
+        along_indexes=True,
     ),
     # All that a tenant ever launched: people do that.
     Case(
@@ -332,7 +338,7 @@ DISPATCH_CASES: Final = (
         "list_delivery_ids",
         COUNT,
         lambda _: {"before": _LAST, "state": None, "count": COUNT},
-        is_page=True,
+        along_indexes=True,
     ),
     # Some states are rare: whoever asks for them reads what lies between.
     Case(
@@ -340,7 +346,7 @@ DISPATCH_CASES: Final = (
         "list_delivery_ids",
         10 * COUNT,
         lambda _: {"before": _LAST, "state": "outcome_unknown", "count": 5},
-        is_page=True,
+        along_indexes=True,
     ),
     Case(
         DISPATCH,
@@ -396,7 +402,7 @@ DISPATCH_CASES: Final = (
         "list_suppressions",
         2 * COUNT,
         lambda _: {"before": _LAST, "count": COUNT},
-        is_page=True,
+        along_indexes=True,
     ),
     Case(
         DISPATCH,
@@ -422,7 +428,7 @@ MACHINE_CASES: Final = (
         "select_due_ids",
         COUNT,
         lambda s: {"account_id": s.account_id, "count_max": COUNT},
-        is_page=True,
+        along_indexes=True,
     ),
     # Of a person's addresses, each is looked for under each key.
     Case(

@@ -52,8 +52,8 @@ MARK = UNMARK.replace("NOT LEAKPROOF", "LEAKPROOF")
 WAYS = (
     Way(
         "as migrated",
-        undo="DROP INDEX cdp_profiles_filter_v1, cdp_profiles_lifetime_value_v1,"
-        " cdp_profiles_churn_score_v1, cdp_profiles_created_v1, cdp_profiles_birthday_v1;" + UNMARK,
+        undo="DROP INDEX cdp_profiles_filter_v1, cdp_profiles_lifetime_value_v2,"
+        " cdp_profiles_churn_score_v2, cdp_profiles_created_v2, cdp_profiles_birthday_v2;" + UNMARK,
         questions={
             "equal": EQUAL,
             "range": "attributes -> 'points' >= '980'",

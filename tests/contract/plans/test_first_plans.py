@@ -34,6 +34,8 @@ EXCEPT = {
     f"{DECISION}:select_launches": "people's, a few hundred",
     f"{MACHINE}:select_expired": "after a crash, and no more than what is open",
 }
+# What grows with people, events and messages, and is referred to by what does.
+LARGE = ["audit_entry", "cdp_profiles", "decision", "delivery_log"]
 ASKED = [
     case
     for case in CASES
@@ -106,6 +108,47 @@ async def test_a_statement_reads_what_it_asks_for_all_the_same(ground: Ground, c
         assert not await watched.complaints(2 * case.row_count_max + 5)
     finally:
         await transaction.rollback()
+
+
+async def test_foreign_keys_into_large_tables_are_checked_by_the_key(
+    postgres: EmbeddedPostgres, new_database: NewDatabase
+) -> None:
+    """PostgreSQL keeps a plan for these too, from its first use: here, while nothing is there."""
+    async with new_database() as name:
+        superuser = await asyncpg.connect(postgres.superuser_dsn(name))
+        await superuser.execute("SET plan_cache_mode = force_generic_plan")
+        keys = await superuser.fetch(
+            """
+            SELECT
+                c.conname AS name,
+                i.relname AS key,
+                c.confrelid::regclass::text AS parent,
+                array_agg(quote_ident(a.attname) ORDER BY u.place) AS columns
+            FROM pg_constraint AS c
+            JOIN pg_class AS i ON i.oid = c.conindid
+            CROSS JOIN LATERAL unnest(c.confkey) WITH ORDINALITY AS u (attnum, place)
+            JOIN pg_attribute AS a ON a.attrelid = c.confrelid AND a.attnum = u.attnum
+            WHERE c.contype = 'f' AND c.confrelid::regclass::text = ANY($1)
+            GROUP BY c.oid, i.relname
+            """,
+            LARGE,
+        )
+        assert {key["parent"] for key in keys} == set(LARGE)
+        for key in keys:
+            where = " AND ".join(
+                f"{column} = ${number}" for number, column in enumerate(key["columns"], start=1)
+            )
+            # As ri_triggers.c writes it.
+            await superuser.execute(
+                f"PREPARE {key['name']} AS"
+                f" SELECT 1 FROM ONLY {key['parent']} WHERE {where} FOR KEY SHARE"
+            )
+            nulls = ", ".join("NULL" for _ in key["columns"])
+            plan = await superuser.fetch(f"EXPLAIN EXECUTE {key['name']} ({nulls})")
+            told = "\n".join(row[0] for row in plan)
+            assert f"Index Scan using {key['key']}" in told, (key["name"], told)
+            assert "Filter" not in told, (key["name"], told)
+        await superuser.close()
 
 
 def test_each_exception_is_a_statement_that_is_asked() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libs.postgres.paging import plan_page
+from libs.postgres.plans import plan_along_indexes
 from libs.postgres.queries import load_queries
 from tests.contract.plans.cases import CASES, NOT_ASKED, Case
 
@@ -45,8 +45,8 @@ async def ask(watched: Watched, case: Case, sample: Sample) -> None:
     """In a transaction; what goes before the statement does not count."""
     if not case.across:
         await watched.enter(sample.tenant_id)
-    if case.is_page:
-        await plan_page(watched.connection)
+    if case.along_indexes:
+        await plan_along_indexes(watched.connection)
     await watched.forget()
     values = {"tenant_id": sample.tenant_id} | dict(case.values(sample))
     await run(watched.connection, case.file, case.name, values)
