@@ -166,7 +166,7 @@ def audit_cost(
     tenants: int = typer.Option(2, min=1, help="So many tenants, each with"),
     profiles: int = typer.Option(2000, min=1, help="so many people, who all agreed to messages."),
     events: int = typer.Option(6000, min=100, help="A round is so many events,"),
-    repeats: int = typer.Option(5, min=1, help="and there are so many with the chain and without."),
+    repeats: int = typer.Option(8, min=1, help="and there are so many with the chain and without."),
     as_json: bool = typer.Option(False, "--json", help="For scripts: everything, as JSON."),
 ) -> None:
     """The rate of the main job with the audit chain and without it, in turns.
