@@ -2839,6 +2839,42 @@ COMMENT ON VIEW v_audit_breach IS
 GRANT SELECT ON v_audit_breach TO leo_auditor;
 GRANT SELECT ON v_audit_breach TO leo_decision;
 
+CREATE VIEW v_sealed_entry WITH (security_invoker=true) AS
+SELECT tenant_id,
+    entry_id,
+    kind,
+    actor,
+    created_at,
+    details
+   FROM audit_entry e
+  WHERE (( SELECT s.seq
+           FROM audit_seal s
+          WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+         LIMIT 1)) IS NOT NULL;
+COMMENT ON VIEW v_sealed_entry IS
+    'Audit entries that are sealed. What is not sealed counts for nothing where a row is missing.';
+GRANT SELECT ON v_sealed_entry TO leo_auditor;
+
+CREATE VIEW v_removed_rows WITH (security_invoker=true) AS
+SELECT e.tenant_id,
+    t.key AS recorded_table,
+    r.value AS leaves
+   FROM v_sealed_entry e
+     CROSS JOIN LATERAL jsonb_each(
+        CASE jsonb_typeof(e.details -> 'tables'::text)
+            WHEN 'object'::text THEN e.details -> 'tables'::text
+            ELSE '{}'::jsonb
+        END) t(key, value)
+     CROSS JOIN LATERAL jsonb_array_elements(
+        CASE jsonb_typeof(t.value -> 'rows'::text)
+            WHEN 'array'::text THEN t.value -> 'rows'::text
+            ELSE '[]'::jsonb
+        END) r(value)
+  WHERE e.kind = 'rows_removed'::text;
+COMMENT ON VIEW v_removed_rows IS
+    'Recorded rows that sealed removals took away: each time an entry, and its first and last leaf.';
+GRANT SELECT ON v_removed_rows TO leo_auditor;
+
 CREATE TABLE marketing_event_p00 PARTITION OF marketing_event FOR VALUES WITH (modulus 16, remainder 0);
 ALTER TABLE marketing_event_p00 ALTER COLUMN tenant_id SET STATISTICS 0;
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON marketing_event_p00 FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_v1();

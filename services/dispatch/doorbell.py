@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,11 +20,12 @@ if TYPE_CHECKING:
 
 QUEUE_NAME = "leo:dispatch"
 JOB_NAME = "ring"
-RING_TIMEOUT_SECONDS = 0.05
+# Longer is of no use: the poll is as fast.
+RING_TIMEOUT_SECONDS = 1.0
 # Where so many rings hang, somebody will hear one of them, or nobody is there. More than one,
 # because whoever has just heard it may have looked already.
 RING_COUNT_MAX = 10
-# After a failure nobody waits for Redis again for so long.
+# After a failure the next ring waits for so long.
 PAUSE_SECONDS = 1.0
 # ARQ logs arguments and keeps them: this one says nothing.
 _SHARD = 0
@@ -43,9 +43,12 @@ def deserialize(data: bytes) -> dict[str, Any]:
 
 
 class Doorbell:
-    """Rings through ARQ, at most RING_TIMEOUT_SECONDS long.
+    """Rings through ARQ, beside whoever asks for it: nobody waits for Redis.
+
+    What is asked for while one ring is on its way is one more ring.
 
     Attributes:
+        ring_count: rings that Redis has, or had enough of.
         failure_count: rings that did not reach Redis.
     """
 
@@ -53,43 +56,53 @@ class Doorbell:
         """Hang it at a Redis; with an empty `url` it never rings."""
         self._url = url
         self._pool: ArqRedis | None = None
-        self._opening = asyncio.Lock()
-        self._quiet_until = 0.0
+        self._wanted = asyncio.Event()
+        self._ringing: asyncio.Task[None] | None = None
         self._outage = Outage("doorbell")
+        self.ring_count = 0
         self.failure_count = 0
 
     async def __aenter__(self) -> Self:
+        if self._url:
+            self._ringing = asyncio.create_task(self._ring())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._ringing is not None:
+            self._ringing.cancel()
+            await asyncio.wait({self._ringing})
         if self._pool is not None:
             await self._pool.aclose()
 
-    async def ring(self) -> None:
-        """Wake a worker, if that goes fast. Never raises."""
-        if not self._url or time.monotonic() < self._quiet_until:
-            return
-        try:
-            async with asyncio.timeout(RING_TIMEOUT_SECONDS):
-                pool = await self._opened()
-                # ARQ never takes a job back that no worker came for: it would keep them for ever.
-                if await pool.zcard(QUEUE_NAME) < RING_COUNT_MAX:
-                    await pool.enqueue_job(JOB_NAME, _SHARD)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the poll comes after
-            self.failure_count += 1
-            self._quiet_until = time.monotonic() + PAUSE_SECONDS
-            self._outage.begin(type(error).__name__)
-        else:
-            self._outage.end()
+    def ring(self) -> None:
+        """Wake a worker soon. Returns at once and never raises."""
+        self._wanted.set()
+
+    async def _ring(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                async with asyncio.timeout(RING_TIMEOUT_SECONDS):
+                    pool = await self._opened()
+                    # ARQ never takes a job back that no worker came for: it keeps them for ever.
+                    if await pool.zcard(QUEUE_NAME) < RING_COUNT_MAX:
+                        await pool.enqueue_job(JOB_NAME, _SHARD)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the poll comes after
+                self.failure_count += 1
+                self._outage.begin(type(error).__name__)
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                self.ring_count += 1
+                self._outage.end()
 
     async def _opened(self) -> ArqRedis:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await create_pool(
-                    # Whoever rings next tries again.
-                    replace(ArqSettings.from_dsn(self._url), conn_retries=0),
-                    job_serializer=serialize,
-                    job_deserializer=deserialize,
-                    default_queue_name=QUEUE_NAME,
-                )
-            return self._pool
+        if self._pool is None:
+            self._pool = await create_pool(
+                # Whoever rings next tries again.
+                replace(ArqSettings.from_dsn(self._url), conn_retries=0),
+                job_serializer=serialize,
+                job_deserializer=deserialize,
+                default_queue_name=QUEUE_NAME,
+            )
+        return self._pool

@@ -63,7 +63,7 @@ async def batch_dispatch(
     good = {decision for decision in decisions if isinstance(decision, UUID)}
     made = await store.insert_deliveries(tenant_id, good) if good else {}
     if any(new for _, new in made.values()):
-        await doorbell.ring()
+        doorbell.ring()
     answers: list[DispatchAnswer] = []
     told: set[UUID] = set()
     for decision in decisions:

@@ -31,6 +31,7 @@ from tests.repo.files import ROOT, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
     from types import ModuleType
 
     from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -217,5 +218,13 @@ def test_decisions_are_numbered_without_a_gap_and_say_their_status() -> None:
 
 def test_links_between_pages_lead_somewhere() -> None:
     for page in tracked("*.md"):
-        for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page}: {target}"
+        for name, place in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+            target = page.parent / name if name else page
+            assert target.exists(), f"{page}: {name}"
+            assert not place or place in headings(target), f"{page}: {name}#{place}"
+
+
+def headings(page: Path) -> set[str]:
+    """What links call the headings of a page."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}

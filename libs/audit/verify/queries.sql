@@ -2,8 +2,8 @@
 -- ones are run by COPY: what they tell is read column by column, so their order counts. The covered
 -- columns are told as JSON, sorted by name (libs/audit/recorded.py says why). A tenant_id that is
 -- NULL means all tenants, an entry_id all entries. The work is dealt out by the last byte of the
--- entry's id. Whether one of a few entries is sealed is asked by a subquery, so that it is looked up
--- by the key where all other joins are of whole tables (libs/audit/verify/reading.py).
+-- entry's id. Whether an entry is sealed v_sealed_entry looks up by the key, where all other joins are
+-- of whole tables (libs/audit/verify/reading.py).
 
 -- name: seals
 -- In binary; libs/audit/verify/seals.py knows the columns.
@@ -137,22 +137,9 @@ WHERE
 -- Entries that record rows, and no row names them; but for those whose rows a sealed removal names
 -- from the first to the last, and those of a tenant that was to be removed.
 WITH removed AS (
-    SELECT e.tenant_id, t.key AS recorded_table, row.value
-    FROM audit_entry AS e
-    CROSS JOIN LATERAL jsonb_each(
-        CASE jsonb_typeof(e.details -> 'tables') WHEN 'object' THEN e.details -> 'tables' ELSE '{}' END
-    ) AS t
-    CROSS JOIN LATERAL jsonb_array_elements(
-        CASE jsonb_typeof(t.value -> 'rows') WHEN 'array' THEN t.value -> 'rows' ELSE '[]' END
-    ) AS row
-    WHERE
-        (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
-        AND e.kind = 'rows_removed'
-        AND (
-            SELECT s.seq FROM audit_seal AS s
-            WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-            LIMIT 1
-        ) IS NOT NULL
+    SELECT tenant_id, recorded_table, leaves
+    FROM v_removed_rows
+    WHERE :tenant_id::uuid IS NULL OR tenant_id = :tenant_id
 )
 SELECT e.tenant_id::text, e.entry_id::text, e.recorded_table, e.member_count, encode(e.root, 'hex')
 FROM audit_entry AS e
@@ -165,7 +152,7 @@ WHERE
         SELECT FROM removed AS r
         WHERE
             r.tenant_id = e.tenant_id AND r.recorded_table = e.recorded_table
-            AND r.value = jsonb_build_array(e.entry_id, 0, e.member_count - 1)
+            AND r.leaves = jsonb_build_array(e.entry_id, 0, e.member_count - 1)
     )
     AND NOT EXISTS (
         SELECT FROM decision AS r
@@ -220,18 +207,13 @@ WHERE
 -- name: erased
 -- The leaves that erasures kept. What is not sealed counts for nothing.
 SELECT row.value ->> 0 AS entry_id, row.value ->> 1 AS leaf_no, row.value ->> 2 AS leaf
-FROM audit_entry AS e
+FROM v_sealed_entry AS e
 CROSS JOIN LATERAL jsonb_array_elements(
     CASE jsonb_typeof(e.details -> 'rows') WHEN 'array' THEN e.details -> 'rows' ELSE '[]' END
 ) AS row
 WHERE
     (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
     AND e.kind = 'rows_erased'
-    AND (
-        SELECT s.seq FROM audit_seal AS s
-        WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-        LIMIT 1
-    ) IS NOT NULL
     AND jsonb_typeof(row.value) = 'array';
 
 -- name: removed
@@ -239,30 +221,18 @@ WHERE
 -- others). What is not sealed counts for nothing.
 WITH named AS (
     SELECT
-        e.tenant_id,
-        t.key AS recorded_table,
+        tenant_id,
+        recorded_table,
         CASE
-            WHEN row.value ->> 0 ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-            THEN (row.value ->> 0)::uuid
+            WHEN leaves ->> 0 ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+            THEN (leaves ->> 0)::uuid
         END AS entry_id,
-        CASE WHEN row.value ->> 1 ~ '^[0-9]{1,9}$' THEN (row.value ->> 1)::int END AS first,
-        CASE WHEN row.value ->> 2 ~ '^[0-9]{1,9}$' THEN (row.value ->> 2)::int END AS last
-    FROM audit_entry AS e
-    CROSS JOIN LATERAL jsonb_each(
-        CASE jsonb_typeof(e.details -> 'tables') WHEN 'object' THEN e.details -> 'tables' ELSE '{}' END
-    ) AS t
-    CROSS JOIN LATERAL jsonb_array_elements(
-        CASE jsonb_typeof(t.value -> 'rows') WHEN 'array' THEN t.value -> 'rows' ELSE '[]' END
-    ) AS row
+        CASE WHEN leaves ->> 1 ~ '^[0-9]{1,9}$' THEN (leaves ->> 1)::int END AS first,
+        CASE WHEN leaves ->> 2 ~ '^[0-9]{1,9}$' THEN (leaves ->> 2)::int END AS last
+    FROM v_removed_rows
     WHERE
-        (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
-        AND e.kind = 'rows_removed'
-        AND (
-            SELECT s.seq FROM audit_seal AS s
-            WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-            LIMIT 1
-        ) IS NOT NULL
-        AND jsonb_typeof(row.value) = 'array'
+        (:tenant_id::uuid IS NULL OR tenant_id = :tenant_id)
+        AND jsonb_typeof(leaves) = 'array'
 )
 SELECT n.tenant_id::text, n.recorded_table, n.entry_id::text, n.first, n.last
 FROM named AS n
@@ -278,28 +248,15 @@ WHERE
 -- name: returned
 -- Entries all of whose rows a sealed removal names, and some row names them again.
 WITH removed AS (
-    SELECT e.tenant_id, t.key AS recorded_table, row.value
-    FROM audit_entry AS e
-    CROSS JOIN LATERAL jsonb_each(
-        CASE jsonb_typeof(e.details -> 'tables') WHEN 'object' THEN e.details -> 'tables' ELSE '{}' END
-    ) AS t
-    CROSS JOIN LATERAL jsonb_array_elements(
-        CASE jsonb_typeof(t.value -> 'rows') WHEN 'array' THEN t.value -> 'rows' ELSE '[]' END
-    ) AS row
-    WHERE
-        (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
-        AND e.kind = 'rows_removed'
-        AND (
-            SELECT s.seq FROM audit_seal AS s
-            WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-            LIMIT 1
-        ) IS NOT NULL
+    SELECT tenant_id, recorded_table, leaves
+    FROM v_removed_rows
+    WHERE :tenant_id::uuid IS NULL OR tenant_id = :tenant_id
 ), whole AS (
     SELECT e.tenant_id, e.recorded_table, e.entry_id
     FROM removed AS r
     JOIN audit_entry AS e
         ON e.tenant_id = r.tenant_id AND e.recorded_table = r.recorded_table
-        AND r.value = jsonb_build_array(e.entry_id, 0, e.member_count - 1)
+        AND r.leaves = jsonb_build_array(e.entry_id, 0, e.member_count - 1)
 )
 SELECT DISTINCT w.tenant_id::text, w.recorded_table, w.entry_id::text
 FROM whole AS w
@@ -317,16 +274,11 @@ JOIN (
 -- Those that are removed or about to be, as a sealed entry says.
 SELECT DISTINCT t.tenant_id
 FROM tenant AS t
-JOIN audit_entry AS e ON e.tenant_id = t.tenant_id
+JOIN v_sealed_entry AS e ON e.tenant_id = t.tenant_id
 WHERE
     (:tenant_id::uuid IS NULL OR t.tenant_id = :tenant_id)
     AND t.state IN ('removing', 'removed')
     AND e.kind = 'tenant_state_changed'
-    AND (
-        SELECT s.seq FROM audit_seal AS s
-        WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-        LIMIT 1
-    ) IS NOT NULL
     AND e.details ->> 'to' = 'removing';
 
 -- name: activation_rule_version
@@ -455,7 +407,7 @@ WHERE
 -- named by a sealed removal.
 WITH removed AS (
     SELECT e.tenant_id, gone.snapshot_id
-    FROM audit_entry AS e
+    FROM v_sealed_entry AS e
     CROSS JOIN LATERAL jsonb_array_elements_text(
         CASE jsonb_typeof(e.details #> '{tables,segment_snapshot,snapshots}')
             WHEN 'array' THEN e.details #> '{tables,segment_snapshot,snapshots}'
@@ -465,11 +417,6 @@ WITH removed AS (
     WHERE
         (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
         AND e.kind = 'rows_removed'
-        AND (
-            SELECT s.seq FROM audit_seal AS s
-            WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-            LIMIT 1
-        ) IS NOT NULL
 ), computed AS (
     SELECT
         s.tenant_id, s.snapshot_id, s.audit_entry_id,
@@ -547,16 +494,11 @@ WHERE
 -- Of launches that are gone, sealed removals say how many there were.
 WITH removed AS (
     SELECT e.tenant_id, sum((e.details #>> '{tables,campaign_launch,row_count}')::bigint) AS row_count
-    FROM audit_entry AS e
+    FROM v_sealed_entry AS e
     WHERE
         (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
         AND e.kind = 'rows_removed'
         AND jsonb_typeof(e.details #> '{tables,campaign_launch,row_count}') = 'number'
-        AND (
-            SELECT s.seq FROM audit_seal AS s
-            WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-            LIMIT 1
-        ) IS NOT NULL
     GROUP BY e.tenant_id
 ), compared AS (
     SELECT
@@ -632,7 +574,7 @@ WITH named AS (
     GROUP BY tenant_id, delivery_id
 ), removed AS (
     SELECT e.tenant_id, d.delivery_id
-    FROM audit_entry AS e
+    FROM v_sealed_entry AS e
     CROSS JOIN LATERAL jsonb_array_elements_text(
         CASE jsonb_typeof(e.details #> '{tables,delivery_log,deliveries}')
             WHEN 'array' THEN e.details #> '{tables,delivery_log,deliveries}'
@@ -642,11 +584,6 @@ WITH named AS (
     WHERE
         (:tenant_id::uuid IS NULL OR e.tenant_id = :tenant_id)
         AND e.kind = 'rows_removed'
-        AND (
-            SELECT s.seq FROM audit_seal AS s
-            WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-            LIMIT 1
-        ) IS NOT NULL
 ), attempts AS (
     SELECT
         tenant_id,

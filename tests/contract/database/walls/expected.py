@@ -163,6 +163,8 @@ VIEW_READERS: dict[str, set[str]] = {
     "v_delivery_reached": {DECISION, DISPATCH},
     "v_ledger_breach": {DECISION, DISPATCH},
     "v_audit_breach": {DECISION},
+    "v_sealed_entry": set(),
+    "v_removed_rows": set(),
 }
 # The functions that belong to leo_eraser, and that ingest opens: the one door.
 DOOR = (
