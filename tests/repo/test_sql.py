@@ -204,3 +204,37 @@ def test_no_query_makes_a_statement_inside_the_database() -> None:
         # Run as superuser, to make the roles' passwords and the database itself.
         if path != ROOT / "libs/postgres/queries.sql":
             assert not DYNAMIC.search(path.read_text()), path
+
+
+# What outlives a transaction: the pool gives a session to the next one as it is.
+OUTLIVES = re.compile(
+    r"pg_(try_)?advisory_(un)?lock|\bLISTEN\b|WITH\s+HOLD|set_config\([^)]*,\s*false\)"
+    r"|(\A|;|^--[^\n]*)\s*SET\s+(?!LOCAL\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def test_nothing_outlives_a_transaction() -> None:
+    files = [
+        *tracked("services/*.sql"),
+        *(ROOT / f"libs/{name}/queries.sql" for name in ("postgres", "relay", "audit")),
+    ]
+    found = {
+        (path.relative_to(ROOT).as_posix(), match.group().split()[-1])
+        for path in files
+        for match in OUTLIVES.finditer(path.read_text())
+    }
+    # As superuser, on a connection of its own.
+    assert found == {("libs/postgres/queries.sql", "pg_advisory_lock")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT pg_advisory_lock(1);",
+        "-- name: a#\nSET search_path = x;",
+        "SELECT set_config('a', $1, false);",
+    ],
+)
+def test_what_outlives_a_transaction_is_found(text: str) -> None:
+    assert OUTLIVES.search(text)
