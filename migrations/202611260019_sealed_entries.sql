@@ -1,16 +1,15 @@
 -- migrate:up
 
 CREATE VIEW v_sealed_entry WITH (security_invoker = true) AS
-SELECT e.tenant_id, e.entry_id, e.kind, e.actor, e.created_at, e.details
+SELECT e.tenant_id, e.entry_id, e.kind, e.actor, e.created_at, e.details, s.seq
 FROM audit_entry AS e
-WHERE
-    -- By a subquery, so that it is looked up by the key.
-    (
-        SELECT s.seq
-        FROM audit_seal AS s
-        WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-        LIMIT 1
-    ) IS NOT NULL;
+-- With a limit, so that it is looked up by the key.
+CROSS JOIN LATERAL (
+    SELECT s.seq
+    FROM audit_seal AS s
+    WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
+    LIMIT 1
+) AS s;
 COMMENT ON VIEW v_sealed_entry IS
     'Audit entries that are sealed. What is not sealed counts for nothing where a row is missing.';
 

@@ -2840,17 +2840,18 @@ GRANT SELECT ON v_audit_breach TO leo_auditor;
 GRANT SELECT ON v_audit_breach TO leo_decision;
 
 CREATE VIEW v_sealed_entry WITH (security_invoker=true) AS
-SELECT tenant_id,
-    entry_id,
-    kind,
-    actor,
-    created_at,
-    details
+SELECT e.tenant_id,
+    e.entry_id,
+    e.kind,
+    e.actor,
+    e.created_at,
+    e.details,
+    s.seq
    FROM audit_entry e
-  WHERE (( SELECT s.seq
-           FROM audit_seal s
-          WHERE s.tenant_id = e.tenant_id AND s.entry_id = e.entry_id
-         LIMIT 1)) IS NOT NULL;
+     CROSS JOIN LATERAL ( SELECT s_1.seq
+           FROM audit_seal s_1
+          WHERE s_1.tenant_id = e.tenant_id AND s_1.entry_id = e.entry_id
+         LIMIT 1) s;
 COMMENT ON VIEW v_sealed_entry IS
     'Audit entries that are sealed. What is not sealed counts for nothing where a row is missing.';
 GRANT SELECT ON v_sealed_entry TO leo_auditor;
