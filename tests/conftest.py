@@ -113,21 +113,25 @@ def dsn_of(postgres: EmbeddedPostgres, database_name: str) -> DsnOf:
 @pytest.fixture
 def connect(postgres: EmbeddedPostgres, database_name: str) -> Connect:
     """Connects to the test's database as any role, also one that nobody logs in as."""
+    return lambda role: connected(postgres, database_name, role)
 
-    @asynccontextmanager
-    async def connected(role: str) -> AsyncIterator[Any]:
-        logs_in = role in roles.LOGIN_ROLES
-        connection = await asyncpg.connect(
-            postgres.dsn(role, database_name) if logs_in else postgres.superuser_dsn(database_name)
-        )
-        try:
-            if not logs_in:
-                await connection.execute(f"SET ROLE {role}")
-            yield connection
-        finally:
-            await connection.close()
 
-    return connected
+@asynccontextmanager
+async def connected(
+    postgres: EmbeddedPostgres, database_name: str, role: str, **options: Any
+) -> AsyncIterator[Any]:
+    """A connection to a database as any role; `options` are the driver's."""
+    logs_in = role in roles.LOGIN_ROLES
+    connection = await asyncpg.connect(
+        postgres.dsn(role, database_name) if logs_in else postgres.superuser_dsn(database_name),
+        **options,
+    )
+    try:
+        if not logs_in:
+            await connection.execute(f"SET ROLE {role}")
+        yield connection
+    finally:
+        await connection.close()
 
 
 @pytest.fixture

@@ -24,14 +24,16 @@ SETTINGS: Final[Mapping[str, str]] = {
 }
 
 Kind = Literal["kill", "freeze", "flush", "cut"]
+# The stack's worker that sends, and the one that a round may have beside it.
+OWN_WORKER: Final = "dispatch-work"
 SECOND: Final = "second dispatch-work"
 # These are hit when they have messages in the provider's hands.
-SENDERS: Final = ("dispatch-work", SECOND)
+SENDERS: Final = (OWN_WORKER, SECOND)
 KILLED: Final = (
     *("ingest", "ingest-work", "segment", "decision", "decision-work", "dispatch"),
-    *("dispatch-work", SECOND, "edge", "issuer", "simulator", "valkey", "postgres"),
+    *(OWN_WORKER, SECOND, "edge", "issuer", "simulator", "valkey", "postgres"),
 )
-FROZEN: Final = ("decision", "decision-work", "dispatch", "dispatch-work", SECOND, "valkey")
+FROZEN: Final = ("decision", "decision-work", "dispatch", OWN_WORKER, SECOND, "valkey")
 
 # Each message stays in the provider's hands for a while, so that a kill finds some there.
 SLOW: Final[Fault] = {"kind": "reply_slow", "delay_seconds": 0.2}

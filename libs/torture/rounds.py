@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import Counter
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,7 @@ from libs.postgres.queries import load_queries
 from libs.simulator.client import SimulatorClient
 from libs.supervisor.books import find_breaches, wait_for_quiet
 from libs.supervisor.state import read_state
-from libs.torture.plan import EVENT_COUNT, SECOND, SENDERS, TOO_LONG_SECONDS
+from libs.torture.plan import EVENT_COUNT, OWN_WORKER, SECOND, SENDERS, TOO_LONG_SECONDS
 from libs.torture.second import MODULE, second_worker
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _QUERIES = load_queries(__file__)
 _STORED: Final = (EventResult.OUTCOME_ACCEPTED, EventResult.OUTCOME_DUPLICATE)
-_OWN_WORKER: Final = "dispatch-work"
 _POLL_SECONDS: Final = 0.05
 # Between two events: so that those before and those behind a strike are on their way when it falls.
 _PACE_SECONDS: Final = 0.02
@@ -87,9 +86,10 @@ class Rounds:
         async with AsyncExitStack() as opened:
             simulator = await opened.enter_async_context(self.simulator())
             second = None
+            resting = opened.enter_context(ExitStack())
             if plan.alone:
-                self.signal(_OWN_WORKER, signal.SIGSTOP)
-                opened.callback(self.signal, _OWN_WORKER, signal.SIGCONT)
+                self.signal(OWN_WORKER, signal.SIGSTOP)
+                resting.callback(self.signal, OWN_WORKER, signal.SIGCONT)
             if plan.second_worker or any(strike.process == SECOND for strike in plan.strikes):
                 second = await opened.enter_async_context(second_worker(self.running, module))
             await simulator.set_faults(plan.faults, seed=plan.seed)
@@ -102,8 +102,7 @@ class Rounds:
                 # What it has heard and not yet written counts too.
                 await self._quiet()
                 await second.stop()
-            if plan.alone:
-                self.signal(_OWN_WORKER, signal.SIGCONT)
+            resting.close()
             outcome = await self.settle(plan, began)
             await simulator.set_faults([])
         return outcome

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 id_of = partial(fields.id_of, FieldInvalidError)
 request_key_of = partial(requests.request_key_of, FieldInvalidError)
+# Behind every UUIDv7: the first page starts there.
+_LAST_ID: Final = UUID(int=2**128 - 1)
 _CAUSES: Final[Mapping[int, Cause]] = {
     pb.Suppression.CAUSE_BOUNCED: "bounced",
     pb.Suppression.CAUSE_COMPLAINED: "complained",
@@ -79,13 +81,7 @@ def dispatch_result(decision_id: str, answer: DispatchAnswer, call_id: str) -> p
 def list_of(request: pb.ListDeliveriesRequest) -> dict[str, Any]:
     """What a list is asked for, as the use case takes it. Raises FieldInvalidError."""
     found = Fields()
-    size, before = 0, None
-    try:
-        page = page_of(request.page_size, request.page_token, key_count=1)
-        size = page.size
-        before = UUID(page.after[0]) if page.after else None
-    except ValueError as error:
-        found.refuse(*refusal_of(error))
+    size, before = _page_of(request, found)
     profile_id = found.id("profile_id", request.profile_id)
     state = None
     if request.state != pb.Delivery.STATE_UNSPECIFIED:
@@ -95,6 +91,18 @@ def list_of(request: pb.ListDeliveriesRequest) -> dict[str, Any]:
             found.refuse("state", "is none of Delivery.State")
     found.raise_as(FieldInvalidError)
     return {"state": state, "profile_id": profile_id, "before": before, "size": size}
+
+
+def _page_of(
+    request: pb.ListDeliveriesRequest | pb.ListSuppressionsRequest, found: Fields
+) -> tuple[int, UUID]:
+    """How long a page is asked for, and before which id; what is wrong with it is noted."""
+    try:
+        page = page_of(request.page_size, request.page_token, key_count=1)
+        return page.size, UUID(page.after[0]) if page.after else _LAST_ID
+    except ValueError as error:
+        found.refuse(*refusal_of(error))
+        return 0, _LAST_ID
 
 
 def suppress_of(request: pb.SuppressRequest) -> tuple[Recipient, Cause]:
@@ -121,13 +129,7 @@ def recipient_of(message: pb.Recipient) -> Recipient:
 def suppressions_of(request: pb.ListSuppressionsRequest) -> dict[str, Any]:
     """What a list is asked for, as the use case takes it. Raises FieldInvalidError."""
     found = Fields()
-    size, before = 0, None
-    try:
-        page = page_of(request.page_size, request.page_token, key_count=1)
-        size = page.size
-        before = UUID(page.after[0]) if page.after else None
-    except ValueError as error:
-        found.refuse(*refusal_of(error))
+    size, before = _page_of(request, found)
     recipient = None
     if request.HasField("recipient"):
         recipient = _recipient_of(request.recipient, found)

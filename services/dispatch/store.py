@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -41,6 +40,7 @@ from services.dispatch.suppressions import Suppressions, suppress_recipients
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from uuid import UUID
 
     import asyncpg
 
@@ -58,8 +58,6 @@ if TYPE_CHECKING:
     Settle = Callable[[Connection, UUID, Sequence[UUID]], Awaitable[None]]
 
 _QUERIES = load_queries(__file__)
-# Behind every UUIDv7: the first page starts there.
-_LAST_ID: Final = UUID(int=2**128 - 1)
 _FIRST_STEP: Final = 0
 _WAITING: Final = frozenset({"pending", "retry_wait"})
 
@@ -82,7 +80,7 @@ class DispatchStore(Suppressions):
             firsts = [
                 Reached(decision, _FIRST_STEP, decision.choices[0])
                 async for row in _QUERIES.select_decisions(
-                    connection, tenant_id=tenant_id, decision_ids=list(set(decision_ids))
+                    connection, tenant_id=tenant_id, decision_ids=list(decision_ids)
                 )
                 if (decision := decision_of(row)).choices
             ]
@@ -125,14 +123,14 @@ class DispatchStore(Suppressions):
         *,
         state: str | None,
         profile_id: UUID | None,
-        before: UUID | None,
+        before: UUID,
         count: int,
     ) -> list[Delivery]:
         """The newest deliveries that are older than `before`, the newest first."""
         which: dict[str, Any] = {
             "tenant_id": tenant_id,
             "state": state,
-            "before": before or _LAST_ID,
+            "before": before,
             "count": count,
         }
         async with self._database.tenant(tenant_id) as connection:

@@ -6,8 +6,7 @@ alone: under each key of the ring, for a suppression keeps the key that it was m
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from uuid_utils.compat import uuid7
@@ -16,6 +15,7 @@ from libs import audit
 from libs.addressing import address_of, recipient_refs
 from libs.postgres.plans import plan_along_indexes
 from libs.postgres.queries import load_queries
+from services.dispatch.domain.delivery import ACTOR
 from services.dispatch.domain.suppression import BadRecipient, Recipient, Source, Suppression
 from services.dispatch.errors import (
     AddressMissingError,
@@ -25,6 +25,7 @@ from services.dispatch.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from uuid import UUID
 
     import asyncpg
 
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from services.dispatch.envelope import KeyRing
 
 _QUERIES = load_queries(__file__)
-# Behind every UUIDv7: the first page starts there.
-_LAST_ID: Final = UUID(int=2**128 - 1)
-_ACTOR: Final = "dispatch"
 
 
 class Suppressions:
@@ -133,7 +131,7 @@ class Suppressions:
         recipient: Recipient | None,
         key_ring: KeyRing,
         *,
-        before: UUID | None,
+        before: UUID,
         count: int,
     ) -> list[Suppression]:
         """What is in force and older than `before`, the newest first.
@@ -141,7 +139,7 @@ class Suppressions:
         Raises:
             ProfileMissingError: the tenant has no profile with this ext_id.
         """
-        page = {"before": before or _LAST_ID, "count": count}
+        page = {"before": before, "count": count}
         async with self._database.tenant(tenant_id) as connection:
             if recipient is None:
                 await plan_along_indexes(connection)
@@ -172,7 +170,7 @@ async def suppress_recipients(
             source=source,
         )
     ]
-    await _record(connection, rows, actor=_ACTOR, call_id="")
+    await _record(connection, rows, actor=ACTOR, call_id="")
 
 
 async def _insert(

@@ -91,7 +91,7 @@ async def list_deliveries(
     *,
     state: str | None,
     profile_id: UUID | None,
-    before: UUID | None,
+    before: UUID,
     size: int,
 ) -> tuple[list[Delivery], bool]:
     """A page of deliveries, the newest first, and whether there are more."""
@@ -276,7 +276,7 @@ async def list_suppressions(
     tenant_id: UUID,
     *,
     recipient: Recipient | None,
-    before: UUID | None,
+    before: UUID,
     size: int,
 ) -> tuple[list[Suppression], bool]:
     """A page of what is in force, the newest first, and whether there is more.

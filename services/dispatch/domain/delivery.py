@@ -25,6 +25,8 @@ State = Literal[
     "dead_letter",
 ]
 STATES: Final[tuple[State, ...]] = get_args(State)
+# As whom dispatch has in the audit what nobody called for.
+ACTOR: Final = "dispatch"
 # What receipts say of a message, as far as it got; the order in which they come does not matter.
 REACHED: Final = ("sent", "delivered", "read", "clicked")
 ReceiptKind = Literal[

@@ -22,10 +22,11 @@ from libs.relay.outage import Outage
 from libs.unsubscribe import Withdrawal
 from services.dispatch.channels import CHANNELS, contract
 from services.dispatch.domain.account import SealedCredentials
+from services.dispatch.domain.delivery import ACTOR
 from services.dispatch.domain.suppression import IN_WORDS
 from services.dispatch.domain.values import Event, values_of
 from services.dispatch.envelope import EnvelopeError, open_
-from services.dispatch.machine.moves import ACTOR, Move, move
+from services.dispatch.machine.moves import Move, move
 from services.dispatch.machine.transitions import without_sending
 from services.dispatch.rendering import MissingValueError, RenderError, render
 

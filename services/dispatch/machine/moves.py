@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from libs import audit
 from libs.postgres.queries import load_queries
+from services.dispatch.domain.delivery import ACTOR
 from services.dispatch.store import Reached, decision_of, insert_reached
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from services.dispatch.domain.delivery import State
 
 _QUERIES = load_queries(__file__)
-ACTOR: Final = "dispatch"
 # A definite no from the provider or from us. What somebody stopped (cancelled) or must look at
 # (dead_letter) stays where it is, and so does what may have reached the person.
 HANDS_OVER: Final[tuple[State, ...]] = ("failed", "suppressed", "expired")

@@ -12,8 +12,9 @@ from libs import audit
 from libs.postgres.queries import load_queries
 from services.dispatch.channels import CHANNELS
 from services.dispatch.channels.contract import SendResult
+from services.dispatch.domain.delivery import ACTOR
 from services.dispatch.domain.suppression import BadRecipient
-from services.dispatch.machine.moves import ACTOR, Move, move
+from services.dispatch.machine.moves import Move, move
 from services.dispatch.machine.transitions import Next, after_result
 from services.dispatch.suppressions import suppress_recipients
 

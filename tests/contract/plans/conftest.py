@@ -40,14 +40,24 @@ async def database_name(
 ) -> AsyncIterator[str]:
     async with new_database() as name:
         superuser = await asyncpg.connect(postgres.superuser_dsn(name))
-        for file in ("data.sql", "recent.sql"):
-            await superuser.execute(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+        await fill(superuser)
         # Into the visibility map too, as a database that has run for a while is.
         await superuser.execute("VACUUM ANALYZE")
-        for setting, value in TELL_PLANS.items():
-            await superuser.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+        await tell_plans(superuser, name)
         await superuser.close()
         yield name
+
+
+async def fill(superuser: Any) -> None:
+    """Put in the rows of all of these tests."""
+    for file in ("data.sql", "recent.sql"):
+        await superuser.execute(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+
+
+async def tell_plans(superuser: Any, database_name: str) -> None:
+    """Let every session that begins now send its plans."""
+    for setting, value in TELL_PLANS.items():
+        await superuser.execute(f"ALTER DATABASE {database_name} SET {setting} = '{value}'")
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
 
-from libs.postgres import roles
+from tests.conftest import connected
 from tests.contract.plans.cases import CASES, DECISION, INGEST, MACHINE, REMOVAL, Case
-from tests.contract.plans.conftest import TELL_PLANS
+from tests.contract.plans.conftest import fill, tell_plans
 from tests.contract.plans.sample import Sample, take_sample
 from tests.contract.plans.test_plans import ask
 from tests.contract.plans.watching import Watched
@@ -68,20 +67,15 @@ async def ground(
         )
         for table in tables:
             await superuser.execute(f"ALTER TABLE {table['name']} SET (autovacuum_enabled = off)")
-        for setting, value in TELL_PLANS.items():
-            await superuser.execute(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+        await tell_plans(superuser, name)
         once_for_all = request.param == "planned while empty"
         connections = {}
         for role in {case.asking_role for case in ASKED}:
-            logs_in = role in roles.LOGIN_ROLES
-            connection = await asyncpg.connect(
-                postgres.dsn(role, name) if logs_in else postgres.superuser_dsn(name),
-                statement_cache_size=1000,
-                max_cached_statement_lifetime=0,
+            connection = await opened.enter_async_context(
+                connected(
+                    postgres, name, role, statement_cache_size=1000, max_cached_statement_lifetime=0
+                )
             )
-            opened.push_async_callback(connection.close)
-            if not logs_in:
-                await connection.execute(f"SET ROLE {role}")
             mode = "force_generic_plan" if once_for_all else "force_custom_plan"
             await connection.execute(f"SET plan_cache_mode = {mode}")
             connections[role] = Watched(connection, table_sizes)
@@ -92,8 +86,7 @@ async def ground(
                 with suppress(asyncpg.PostgresError):
                     async with watched.connection.transaction():
                         await ask(watched, case, samples["small"])
-        for file in ("data.sql", "recent.sql"):
-            await superuser.execute(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+        await fill(superuser)
         yield Ground(connections, await take_sample(superuser, 1))
 
 
